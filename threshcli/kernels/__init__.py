@@ -1,0 +1,1 @@
+"""Arithmetic on tiles: NumPy on the CPU, torch on an accelerator, one interface (`base`)."""

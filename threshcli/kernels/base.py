@@ -1,0 +1,168 @@
+"""The contract of kernels: what a rule, a threshold and the engine may ask of an array.
+
+A *block* is one tile's elements on the device: a flat array of storage bits and their dtype. A *mask* is one bool an
+element. Both belong to the kernels that made them and live until `reset`, which the engine calls before each
+tile: buffers are reused, so nothing may be kept across tiles. One instance serves one worker.
+
+Both sets of kernels give the same bytes: comparisons are exact in every dtype, `where` moves bits and never
+multiplies, NaN compares False with everything (so it is in no mask but `isnan`'s). Rules are written against
+this interface alone.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Literal
+
+from threshcli.dtypes import Compare, DType, Range, Real
+from threshcli.spec import Number
+
+MapCompare = Literal["gt", "ge", "lt", "le", "eq"]
+Mask = Any
+"""One bool an element, in the representation of the kernels that made it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One tile of elements on the device: storage bits and their dtype."""
+
+    data: Any
+    dtype: DType
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A threshold that is one number for the whole tensor."""
+
+    value: Real
+
+
+Cut = Scalar | Block
+"""A threshold as a rule meets it: one number, or a block with one value an element."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What one pass over a block tells: extremes of all but NaN (None without such an element), counts, sums.
+
+    `sums` and `squares` hold, for each LEAF of elements, the float64 sum of the finite values and of their squares;
+    they are empty unless asked for.
+    """
+
+    low: float | int | None
+    high: float | int | None
+    nan: int
+    inf: int
+    zeros: int
+    sums: list[float] = field(default_factory=list)
+    squares: list[float] = field(default_factory=list)
+
+
+class Kernels(ABC):
+    """What every set of kernels can do with tiles; see the top of this module."""
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Forget all blocks and masks: their buffers may be reused."""
+
+    @abstractmethod
+    def buffer(self, nbytes: int) -> memoryview:
+        """A host buffer of so many bytes to read a tile into; lives until `reset`."""
+
+    @abstractmethod
+    def load(self, raw: memoryview, dtype: DType, *, swapped: bool = False) -> Block:
+        """The block of these little-endian (or, if `swapped`, big-endian) bytes. May alter and keep `raw`.
+        Bytes of bool above 1 become 1."""
+
+    @abstractmethod
+    def store(self, block: Block, *, swapped: bool = False) -> memoryview:
+        """The bytes of a block, on the host; lives until `reset`."""
+
+    @abstractmethod
+    def within(self, x: Block, keys: Range, *, magnitude: bool = False) -> Mask:
+        """True where the key of x, or of abs(x), lies in the range."""
+
+    @abstractmethod
+    def against(self, x: Block, compare: MapCompare, other: Block, *, magnitude: bool = False) -> Mask:
+        """True where `x compare other` (or `abs(x) compare other`) holds, exactly, for any two real dtypes."""
+
+    @abstractmethod
+    def isnan(self, x: Block) -> Mask:
+        """True where x is NaN."""
+
+    @abstractmethod
+    def invert(self, mask: Mask) -> Mask:
+        """Not mask."""
+
+    @abstractmethod
+    def both(self, a: Mask, b: Mask) -> Mask:
+        """a and b."""
+
+    @abstractmethod
+    def count(self, mask: Mask) -> int:
+        """How many are True."""
+
+    @abstractmethod
+    def first(self, mask: Mask) -> int | None:
+        """The index of the first True, or None."""
+
+    @abstractmethod
+    def select(self, mask: Mask, a: Block | int, b: Block | int, dtype: DType) -> Block:
+        """a where mask, else b; blocks are of `dtype`, ints are codes of it. Bits are moved, never computed."""
+
+    @abstractmethod
+    def cast(self, x: Block, dtype: DType) -> Block:
+        """The values in another real dtype: rounded once to nearest, ties to even, where it cannot hold them; NaN
+        stays NaN. From floating point to integers only values that are whole and in range may occur."""
+
+    @abstractmethod
+    def limit(self, cut: Block, dtype: DType, *, up: bool) -> Block:
+        """The values of a map as limits in `dtype`: floats rounded to nearest; for integers rounded up or down to
+        the next integer and held inside the range."""
+
+    @abstractmethod
+    def measure(self, x: Block, *, moments: bool = False, precise: bool = True) -> Measure:
+        """Extremes and counts of x, with `moments` its sums; not `precise` may take squares in float32 in runs of
+        256 elements before it sums in float64."""
+
+    def where(self, mask: Mask, a: Block | Number, b: Block | Number, dtype: DType) -> Block:
+        """a where mask, else b, as `dtype`: numbers are encoded, blocks of another dtype cast."""
+        return self.select(mask, self._operand(a, dtype), self._operand(b, dtype), dtype)
+
+    def compare(self, x: Block, compare: Compare, cut: Cut, *, magnitude: bool = False) -> Mask:
+        """True where `x compare cut` (or `abs(x) compare cut`) holds; a number is rounded to a float x's dtype."""
+        if isinstance(cut, Scalar):
+            return self.within(x, x.dtype.interval(compare, cut.value, magnitude=magnitude), magnitude=magnitude)
+        return self.against(x, compare, cut, magnitude=magnitude)
+
+    def between(self, x: Block, low: tuple[Compare, Cut], high: tuple[Compare, Cut]) -> Mask:
+        """True where both comparisons hold; one pass where both cuts are numbers."""
+        (first, a), (second, b) = low, high
+        if isinstance(a, Scalar) and isinstance(b, Scalar):
+            left, right = x.dtype.interval(first, a.value), x.dtype.interval(second, b.value)
+            return self.within(x, Range(max(left.low, right.low), min(left.high, right.high)))
+        return self.both(self.compare(x, first, a), self.compare(x, second, b))
+
+    def changed(self, x: Block, y: Block, nan: int) -> int:
+        """How many values differ between two blocks of any dtypes (NaN equals NaN, -0.0 equals 0.0); `nan` is the
+        number of NaN in x."""
+        elements = self.elements(x)
+        equal = self.count(self.against(x, "eq", y))
+        both = self.count(self.both(self.isnan(x), self.isnan(y))) if nan else 0
+        return elements - equal - both
+
+    @abstractmethod
+    def elements(self, x: Block) -> int:
+        """How many elements a block has."""
+
+    def _operand(self, value: Block | Number, dtype: DType) -> Block | int:
+        if isinstance(value, Number):
+            return _code(value, dtype)
+        return value if value.dtype is dtype else self.cast(value, dtype)
+
+
+@lru_cache(maxsize=256)
+def _code(value: Number, dtype: DType) -> int:
+    return value.code(dtype, "value")

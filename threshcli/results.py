@@ -1,0 +1,98 @@
+"""What a run has to tell, as plain values: the fields are those of `--json` (see report/schema.json)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Scalar = float | int
+FileStatus = Literal["written", "skipped", "dry-run", "failed"]
+RunStatus = Literal["ok", "partial", "failed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThresholdUsed:
+    """One slot's threshold: as asked, the number used, or the extremes of one that varies."""
+
+    spec: str
+    value: Scalar | None = None
+    min: Scalar | None = None
+    max: Scalar | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorResult:
+    """One tensor of a file. Counts are None where the tensor was only copied, or nothing has run (dry run, info)."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    out_dtype: str
+    applied: bool
+    reason: str | None = None
+    """Why the rule was not applied: "not selected", "float4 is only copied"..."""
+    threshold: ThresholdUsed | tuple[ThresholdUsed, ...] | None = None
+    elements: int = 0
+    selected: int | None = None
+    kept: int | None = None
+    changed: int | None = None
+    zeros_before: int | None = None
+    zeros_after: int | None = None
+    nan: int | None = None
+    inf: int | None = None
+    min: Scalar | None = None
+    max: Scalar | None = None
+    mean: float | None = None
+    norm_before: float | None = None
+    norm_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """An error as data: what happened, a hint, and the exit status it stands for."""
+
+    message: str
+    hint: str | None
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileResult:
+    """One input file and what became of it."""
+
+    input: str
+    output: str | None
+    status: FileStatus
+    format: str | None = None
+    bytes_in: int = 0
+    bytes_out: int = 0
+    seconds: float = 0.0
+    residual: str | None = None
+    error: Failure | None = None
+    tensors: tuple[TensorResult, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """A whole call."""
+
+    version: str
+    command: str
+    operator: str
+    """The comparison in words for people, e.g. `x > T`."""
+    params: dict[str, object]
+    device: str
+    files: tuple[FileResult, ...]
+    seconds: float
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def failed(self) -> int:
+        return sum(item.status == "failed" for item in self.files)
+
+    @property
+    def status(self) -> RunStatus:
+        if not self.failed:
+            return "ok"
+        return "failed" if self.failed == len(self.files) else "partial"

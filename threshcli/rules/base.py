@@ -1,0 +1,117 @@
+"""The contract of a rule.
+
+A rule is a frozen dataclass in a file of its own; the file's name is its command. Its docstring is the help: the
+first line in the list of commands, the rest above the options. Its fields, made with `option`, are its
+options; `slots` names its thresholds. Two kinds exist: a rule that *decides* writes one of two constants; any other
+*keeps values* and replaces what it does not select.
+
+`apply` is a pure function of a block and its cuts, element by element:
+`apply(cat(a, b)) == cat(apply(a), apply(b))`. It sees no path, no device, no other element. It need not think of
+NaN: comparisons with NaN are False, and the engine then does what `--nan` says (`nan` holds the policy; without one
+it is `default_nan`). The contract tests run over every rule that is found here.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import KW_ONLY, Field, dataclass, field, fields
+from typing import Any, ClassVar
+
+from threshcli.dtypes import DType
+from threshcli.errors import UsageError
+from threshcli.kernels.base import Block, Cut, Kernels, Mask
+from threshcli.spec import NanPolicy, Number
+
+
+def option(default: Any, help: str, metavar: str | None = None) -> Any:
+    """A field of a rule that is an option of its command."""
+    return field(default=default, metadata={"help": help, "metavar": metavar})
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One threshold that a rule takes: the option's name, its short flag, and what it is when left out (None: it
+    must be given)."""
+
+    name: str
+    help: str
+    short: str | None = None
+    default: float | None = None
+
+
+THRESHOLD = Slot("threshold", "What to compare with: a number, a map, or a source worked out from the data.", "-t")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a rule makes of a block, and the mask of the elements for which its comparison held."""
+
+    out: Block
+    selected: Mask
+
+
+@dataclass(frozen=True)
+class Rule(ABC):
+    """Base of all rules; see the top of this module."""
+
+    slots: ClassVar[tuple[Slot, ...]] = (THRESHOLD,)
+    magnitude: ClassVar[bool] = False
+    """Whether the rule compares abs(x); a negative threshold is refused then."""
+    residual: ClassVar[bool] = False
+    """Whether `--residual` can write what the rule drops."""
+
+    _: KW_ONLY
+    nan: NanPolicy | None = option(None, "What becomes of NaN.", "keep|below|above|fill=V|error")
+
+    @abstractmethod
+    def apply(self, k: Kernels, x: Block, out: DType, *cuts: Cut) -> Outcome:
+        """The elements of `x` as `out`, by the rule; one cut a slot, in their order."""
+
+    @property
+    def levels(self) -> tuple[Number, Number] | None:
+        """What a rule that decides writes for selected and other elements; None for rules that keep values."""
+        return None
+
+    @property
+    def default_nan(self) -> NanPolicy:
+        """NaN passes rules that keep values; for a decision it is a comparison that failed."""
+        return NanPolicy("below" if self.levels else "keep")
+
+    @property
+    def nan_policy(self) -> NanPolicy:
+        return self.nan or self.default_nan
+
+    def operator(self) -> str:
+        """The comparison as the summary shows it, for instance `x > T`."""
+        signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+        compare = getattr(self, "compare", None)
+        left = "|x|" if self.magnitude else "x"
+        return f"{left} {signs[compare]} T" if compare else ""
+
+    def check(self, given: frozenset[str]) -> None:
+        """Complain (UsageError) of options that make no sense together; `given` names the slots in use."""
+        missing = [slot.name for slot in self.slots if slot.default is None and slot.name not in given]
+        if missing:
+            raise UsageError(f"--{missing[0]} is missing", hint=f"say where to cut, for instance --{missing[0]} 0.5")
+        if self.nan_policy.action in ("below", "above") and self.levels is None:
+            raise UsageError(
+                f"--nan {self.nan} needs a rule that decides", hint="use keep, fill=V or error, or the rule binary"
+            )
+
+    def constants(self) -> list[tuple[str, Number]]:
+        """The numbers that the rule may write, with the options they came from."""
+        found = [(f"--{item.name}", getattr(self, item.name)) for item in self.options()]
+        found.append(("--nan fill", self.nan_policy.fill))
+        return [(name, value) for name, value in found if isinstance(value, Number)]
+
+    def refusal(self, dtype: DType) -> str | None:
+        """Why the rule cannot work on elements of this dtype, or None where it can."""
+        if dtype.is_real:
+            return None
+        return f"{dtype.name} values have no order" if dtype.kind == "complex" else f"{dtype.name} is only copied"
+
+    @classmethod
+    def options(cls) -> list[Field[Any]]:
+        """The fields that are options, the rule's own first."""
+        found = [item for item in fields(cls) if "help" in item.metadata]
+        return sorted(found, key=lambda item: item.name == "nan")

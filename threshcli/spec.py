@@ -1,0 +1,110 @@
+"""What users write, read exactly once: numbers, sizes, the policy for NaN."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+from threshcli.dtypes import DType, Real
+from threshcli.errors import UsageError
+
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE](?P<exponent>[+-]?\d+))?", re.ASCII)
+_SPECIAL = {"inf": math.inf, "infinity": math.inf, "nan": math.nan}
+_SIZE = re.compile(r"(\d+)\s*(|k|m|g|t)(i?b)?", re.ASCII | re.IGNORECASE)
+_FARTHEST_EXPONENT = 5000  # beyond every dtype by far; keeps 1e999999999 from being spelled out
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number as it was written, and its exact value (`9007199254740993` and `0.1` are just that)."""
+
+    text: str
+    value: Real
+
+    @classmethod
+    def parse(cls, text: str) -> Number:
+        """Read decimal digits with an optional exponent, `inf`, `-inf` or `nan`; raises UsageError."""
+        word = text.strip()
+        sign = -1 if word.startswith("-") else 1
+        special = _SPECIAL.get(word.lstrip("+-").lower()) if len(word) <= 9 else None
+        if special is not None and word.lstrip("+-") in (word, word[1:]):
+            return cls(word, sign * special)
+        match = _NUMBER.fullmatch(word)
+        if match is None or len(word) > 4000:
+            raise UsageError(f"{text!r} is not a number", hint="write it as 0.5, -1e-3, inf or nan")
+        if match["exponent"] is not None and abs(int(match["exponent"][:9])) > _FARTHEST_EXPONENT:
+            mantissa, _, exponent = word.lower().partition("e")
+            word_value = Fraction(mantissa + "e" + ("-" if exponent.startswith("-") else "") + str(_FARTHEST_EXPONENT))
+            return cls(word, word_value)
+        return cls(word, Fraction(word))
+
+    @classmethod
+    def of(cls, value: int | float | Fraction) -> Number:
+        """The Number of a Python number, exact."""
+        if isinstance(value, float) and not math.isfinite(value):
+            return cls(repr(value), value)
+        return cls(str(value), Fraction(value))
+
+    @property
+    def is_nan(self) -> bool:
+        return isinstance(self.value, float) and math.isnan(self.value)
+
+    @property
+    def plain(self) -> int | float:
+        """Python's own nearest number, for reports."""
+        if isinstance(self.value, float):
+            return self.value
+        if self.value.denominator == 1 and not re.search(r"[.eE]", self.text):
+            return int(self.value)
+        try:
+            return float(self.value)
+        except OverflowError:
+            return math.copysign(math.inf, self.value)
+
+    def code(self, dtype: DType, option: str) -> int:
+        """The bits that store this number in `dtype`; UsageError, naming the option, where it has none."""
+        code = dtype.encode(self.value)
+        if code is None:
+            raise UsageError(
+                f"{option} {self.text} is not representable in {dtype.name}",
+                hint=f"choose a value that {dtype.name} can hold, or another --out-dtype",
+            )
+        return code
+
+    def __str__(self) -> str:
+        return self.text
+
+
+ZERO = Number("0", Fraction(0))
+ONE = Number("1", Fraction(1))
+
+
+@dataclass(frozen=True, slots=True)
+class NanPolicy:
+    """What becomes of NaN elements: kept, treated as below or above the threshold, replaced, or refused."""
+
+    action: str  # "keep", "below", "above", "fill" or "error"
+    fill: Number | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> NanPolicy:
+        """Read keep, below, above, error or fill=V; raises UsageError."""
+        action, equals, value = text.strip().partition("=")
+        if action == "fill" and equals:
+            return cls("fill", Number.parse(value))
+        if action in ("keep", "below", "above", "error") and not equals:
+            return cls(action)
+        raise UsageError(f"--nan {text!r} is not a policy for NaN", hint="use keep, below, above, fill=V or error")
+
+    def __str__(self) -> str:
+        return self.action if self.fill is None else f"fill={self.fill}"
+
+
+def parse_size(text: str) -> int:
+    """Bytes from `65536`, `64MiB`, `64M`, `1g`; all units are powers of 1024."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f"{text!r} is not a size", hint="write it as 64MiB, 1GiB or a number of bytes")
+    return int(match[1]) << (10 * ["", "k", "m", "g", "t"].index(match[2].lower()))

@@ -1,0 +1,67 @@
+"""Counts that add up: what is known of a tensor after all its tiles, in whatever order they came."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Moments:
+    """Sums kept leaf by leaf and added exactly at the end, so that no order of tiles or workers changes a bit."""
+
+    parts: array[float] = field(default_factory=lambda: array("d"))
+
+    def add(self, sums: list[float]) -> None:
+        self.parts.extend(sums)
+
+    @property
+    def total(self) -> float:
+        return math.fsum(self.parts)
+
+
+def _least(a: float | int | None, b: float | int | None) -> float | int | None:
+    return b if a is None else a if b is None else min(a, b)
+
+
+def _greatest(a: float | int | None, b: float | int | None) -> float | int | None:
+    return b if a is None else a if b is None else max(a, b)
+
+
+@dataclass(slots=True)
+class Counts:
+    """What is counted of one tensor while it is worked on; `merge` adds another worker's share."""
+
+    elements: int = 0
+    selected: int = 0
+    changed: int = 0
+    zeros_before: int = 0
+    zeros_after: int = 0
+    nan: int = 0
+    inf: int = 0
+    low: float | int | None = None
+    high: float | int | None = None
+    sums: Moments = field(default_factory=Moments)
+    squares: Moments = field(default_factory=Moments)
+    squares_after: Moments = field(default_factory=Moments)
+    cuts: dict[str, tuple[float | int | None, float | int | None]] = field(default_factory=dict)
+
+    def extremes(self, low: float | int | None, high: float | int | None) -> None:
+        """Take note of the extremes of a tile."""
+        self.low, self.high = _least(self.low, low), _greatest(self.high, high)
+
+    def cut(self, slot: str, low: float | int | None, high: float | int | None) -> None:
+        """Take note of the extremes of a threshold that varies."""
+        before = self.cuts.get(slot, (None, None))
+        self.cuts[slot] = _least(before[0], low), _greatest(before[1], high)
+
+    def merge(self, other: Counts) -> None:
+        """Add what another worker has counted of the same tensor."""
+        for name in ("elements", "selected", "changed", "zeros_before", "zeros_after", "nan", "inf"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.extremes(other.low, other.high)
+        for name in ("sums", "squares", "squares_after"):
+            getattr(self, name).add(list(getattr(other, name).parts))
+        for slot, (low, high) in other.cuts.items():
+            self.cut(slot, low, high)
