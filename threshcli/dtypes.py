@@ -48,7 +48,7 @@ class DType:
     bias: int = 0
     top: int = 0
     infinite: bool = False
-    nan: int | None = None
+    nan: int = 0
     signed: bool = True
 
     def __repr__(self) -> str:
@@ -94,7 +94,7 @@ class DType:
         """All keys that magnitudes have; that of -128 in int8 is 128."""
         return Range(0, max(self.keys.high, -self.keys.low))
 
-    def _magnitude(self, key: int) -> Fraction:
+    def magnitude(self, key: int) -> Fraction:
         """The value of a key >= 0 by the formula of the format, past its largest value too."""
         if not self.signed:
             return Fraction(2) ** (key - self.bias)
@@ -110,8 +110,8 @@ class DType:
         if abs(key) > self.top or (self.infinite and abs(key) == self.top):
             return math.copysign(math.inf, key)
         if not self.signed:
-            return self._magnitude(key) if key >= 0 else Fraction(0)
-        return self._magnitude(key) if key >= 0 else -self._magnitude(-key)
+            return self.magnitude(key) if key >= 0 else Fraction(0)
+        return self.magnitude(key) if key >= 0 else -self.magnitude(-key)
 
     def number(self, key: int) -> float | int:
         """The value of a key as Python's own number, exact."""
@@ -165,15 +165,15 @@ def _key(dtype: DType, value: Real) -> int:
     if isinstance(value, float):
         return int(math.copysign(dtype.top if dtype.infinite else dtype.top + 1, value))
     magnitude = abs(value)
-    if (not dtype.signed and magnitude < dtype._magnitude(0) * Fraction(3, 4)) or (not dtype.signed and value < 0):
+    if (not dtype.signed and magnitude < dtype.magnitude(0) * Fraction(3, 4)) or (not dtype.signed and value < 0):
         return -1
     low, high = 0, dtype.top + (not dtype.infinite)
-    if magnitude >= dtype._magnitude(high):
+    if magnitude >= dtype.magnitude(high):
         return int(math.copysign(1, value)) * high
     while high - low > 1:  # the largest key whose value is not above the magnitude
         middle = (low + high) // 2
-        low, high = (middle, high) if dtype._magnitude(middle) <= magnitude else (low, middle)
-    twice, ends = 2 * magnitude, dtype._magnitude(low) + dtype._magnitude(low + 1)
+        low, high = (middle, high) if dtype.magnitude(middle) <= magnitude else (low, middle)
+    twice, ends = 2 * magnitude, dtype.magnitude(low) + dtype.magnitude(low + 1)
     low += twice > ends or (twice == ends and low & 1)
     return low if value >= 0 else -low
 
@@ -224,7 +224,7 @@ DTYPES: dict[str, DType] = {
         FLOAT16,
         BFLOAT16,
         _float("float8_e5m2", 1, 5, 2),
-        # 8-bit formats without infinity: fn (Micikevicius et al. 2022), fnuz (Noune et al. 2022; NaN is the negative zero).
+        # 8-bit formats without infinity: fn of Micikevicius et al. 2022; fnuz of Noune et al. 2022 (NaN is -0).
         DType("float8_e4m3fn", "float", 1, 3, 7, 0x7E, False, 0x7F),
         DType("float8_e4m3fnuz", "float", 1, 3, 8, 0x7F, False, 0x80),
         DType("float8_e5m2fnuz", "float", 1, 2, 16, 0x7F, False, 0x80),

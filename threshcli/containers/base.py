@@ -7,8 +7,9 @@ for all and lives in the engine.
 
 A container is one file here: a subclass of Container, found by itself. `sniff` recognises it by its first bytes (the
 name of a file is only asked when an output is chosen). `read` sees the file through a Reader, checks everything it
-can without reading elements, and bounds memory, time and recursion by what the file really holds; it raises InputError,
-nothing else, for any file that cannot be trusted. `skeleton` is a pure function: the same arguments give the same bytes.
+can without reading elements, and bounds memory, time and recursion by what the file really holds; it raises
+InputError, nothing else, for any file that cannot be trusted. `skeleton` is a pure function: the same arguments give
+the same bytes.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ this interface alone.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal
@@ -62,6 +63,10 @@ class Measure:
 
 class Kernels(ABC):
     """What every set of kernels can do with tiles; see the top of this module."""
+
+    def session(self) -> AbstractContextManager[object]:
+        """What a worker's thread needs around it while it uses these kernels."""
+        return nullcontext()
 
     @abstractmethod
     def reset(self) -> None:

@@ -1,0 +1,47 @@
+"""Buffers that a worker uses again for each tile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+class Arena:
+    """A stack of reusable arrays: `take` hands out the next, `reset` takes all back, `scratch` those taken inside it.
+
+    Tiles ask for the same arrays in the same order, so after the first tile nothing is allocated: no page faults.
+    """
+
+    def __init__(self) -> None:
+        self._slots: list[Array] = []
+        self._top = 0
+
+    def reset(self) -> None:
+        self._top = 0
+
+    @contextmanager
+    def scratch(self) -> Iterator[None]:
+        """What is taken inside is free again after it."""
+        top = self._top
+        try:
+            yield
+        finally:
+            self._top = top
+
+    def take(self, count: int, dtype: Any) -> Array:
+        """An uninitialised array of so many elements."""
+        kind = np.dtype(dtype)
+        nbytes = count * kind.itemsize
+        if self._top == len(self._slots):
+            self._slots.append(np.empty(nbytes, np.uint8))
+        elif self._slots[self._top].nbytes < nbytes:
+            self._slots[self._top] = np.empty(nbytes, np.uint8)
+        slot = self._slots[self._top]
+        self._top += 1
+        return slot[:nbytes].view(kind)

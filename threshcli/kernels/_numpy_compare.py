@@ -1,0 +1,66 @@
+"""Exact comparison of two arrays of any two dtypes with NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from threshcli.dtypes import FLOAT64, DType
+from threshcli.kernels._arena import Array
+from threshcli.kernels._numpy_convert import native, whole
+from threshcli.kernels.base import MapCompare
+
+_UFUNCS: dict[MapCompare, Callable[..., Any]] = {
+    "gt": np.greater,
+    "ge": np.greater_equal,
+    "lt": np.less,
+    "le": np.less_equal,
+    "eq": np.equal,
+}
+_MIRRORED: dict[MapCompare, MapCompare] = {"gt": "lt", "ge": "le", "lt": "gt", "le": "ge", "eq": "eq"}
+
+
+def magnitude_of(values: Array) -> Array:
+    """abs(x), as unsigned integers for integers: that of -128 is 128."""
+    if values.dtype.kind == "i":
+        return np.abs(values).view(f"u{values.dtype.itemsize}")
+    return np.abs(values)
+
+
+def against(a: Array, a_type: DType, compare: MapCompare, b: Array, b_type: DType, magnitude: bool, out: Array) -> None:
+    """`a compare b`, or `abs(a) compare b`, into the bool array `out`."""
+    x, y = native(a, a_type), native(b, b_type)
+    if magnitude:
+        x = magnitude_of(x)
+    if x.dtype.kind == "f" and y.dtype.kind != "f":
+        x, y, compare = y, x, _MIRRORED[compare]
+    if x.dtype.kind != "f" and y.dtype.kind == "f":
+        _integer_against_float(x, compare, y, out)
+    else:  # floats widen exactly, and NumPy 2 compares signed with unsigned integers exactly
+        _UFUNCS[compare](x, y, out=out)
+
+
+def _integer_against_float(x: Array, compare: MapCompare, y: Array, out: Array) -> None:
+    """Integers against floats without rounding the integers: the float is rounded to the whole number that decides."""
+    if x.dtype.itemsize < 8:
+        _UFUNCS[compare](x.astype(FLOAT64.name), y, out=out)
+        return
+    if x.dtype.kind == "u":  # above 2^63 the float has no fraction: shift both into the range of int64
+        high = y >= 2.0**63
+        shifted = np.where(high, y - 2.0**63, y)
+        bound, under, over = whole(shifted.astype(np.float64), up=compare in ("ge", "lt"))
+        over |= y >= 2.0**64
+        under |= bound < 0
+        limits = bound.view(np.uint64) + (high.astype(np.uint64) << np.uint64(63))
+    else:
+        limits, under, over = whole(y.astype(np.float64), up=compare in ("ge", "lt"))
+    _UFUNCS[compare](x, limits, out=out)
+    greater = compare in ("gt", "ge")
+    if compare == "eq":
+        out &= ~under & ~over & (y == np.floor(y))
+    else:
+        np.copyto(out, greater, where=under)
+        np.copyto(out, not greater, where=over)
+    np.copyto(out, False, where=np.isnan(y))

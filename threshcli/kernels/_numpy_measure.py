@@ -1,0 +1,165 @@
+"""What one pass over a tile tells, with NumPy: extremes, counts, sums.
+
+The extremes come first since they make the rest cheap: a minimum that is not NaN shows that there is none, finite
+extremes that there is no infinity, extremes of one sign that there is no zero.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from threshcli.dtypes import BFLOAT16, FLOAT16, DType
+from threshcli.kernels._arena import Arena, Array
+from threshcli.kernels._numpy_convert import NATIVE, native
+from threshcli.tiles import LEAF
+
+_RUN = 256  # squares added in float32 before float64 takes over: exact for 8-bit integers, 1e-7 of a run for floats
+_SAFE = (1e-30, 1e36)  # sums of squares of a leaf outside are taken again in float64: float32 might have lost them
+
+
+class Extremes(NamedTuple):
+    """Smallest and largest value but NaN (None if there is none), and how many NaN and infinities there are."""
+
+    low: float | int | None
+    high: float | int | None
+    nan: int
+    inf: int
+
+
+def extremes(data: Array, dtype: DType) -> Extremes:
+    """The extremes of an array."""
+    if not data.size:
+        return Extremes(None, None, 0, 0)
+    if dtype in NATIVE:
+        return _native_extremes(data)
+    if dtype.is_float:
+        return _bit_extremes(data, dtype)
+    return Extremes(int(data.min()), int(data.max()), 0, 0)
+
+
+def _native_extremes(data: Array) -> Extremes:
+    low, high = float(data.min()), float(data.max())  # both are NaN if any element is
+    nan = 0
+    if low != low:
+        nan = int(np.count_nonzero(data != data))
+        if nan == data.size:
+            return Extremes(None, None, nan, 0)
+        low, high = float(np.fmin.reduce(data)), float(np.fmax.reduce(data))
+    infinite = low == -np.inf or high == np.inf
+    return Extremes(low, high, nan, int(np.count_nonzero(np.isinf(data))) if infinite else 0)
+
+
+def _bit_extremes(data: Array, dtype: DType) -> Extremes:
+    """Extremes of a narrow format from extremes of its bits: as signed integers the largest is the largest positive
+    value, as unsigned ones the largest is the most negative value; NaN lies beyond either."""
+    sign, top = dtype.sign, dtype.top
+    largest = int(data.max())
+    if not sign:
+        positive, negative = largest, 0
+    else:
+        signed = int(data.view(f"i{dtype.itemsize}").max())
+        positive = signed if signed >= 0 else -1
+        negative = largest - sign if largest >= sign else -1
+    odd = not dtype.negative_zero and sign and negative >= 0 and bool(np.any(data == sign))
+    if positive > top or negative > top or odd:
+        return _bit_extremes_with_nan(data, dtype)
+    smallest = int(data.min())
+    high = positive if positive >= 0 else sign - smallest
+    low = -negative if negative >= 0 and sign else smallest
+    found = 0
+    if dtype.infinite and (high == top or low == -top):
+        found = int(np.count_nonzero(data & (sign - 1) == top))
+    return Extremes(dtype.number(low), dtype.number(high), 0, found)
+
+
+def _bit_extremes_with_nan(data: Array, dtype: DType) -> Extremes:
+    usable = data[~isnan(data, dtype)]
+    found = extremes(usable, dtype)
+    return found._replace(nan=data.size - usable.size)
+
+
+def isnan(data: Array, dtype: DType) -> Array:
+    """Where the elements are NaN."""
+    if dtype in NATIVE:
+        return np.isnan(data)
+    if not dtype.is_float:
+        return np.zeros(data.size, np.bool_)
+    if not dtype.negative_zero:
+        return np.equal(data, dtype.nan)
+    found: Array = data & (dtype.sign - 1) > dtype.top
+    return found
+
+
+def moments(data: Array, dtype: DType, found: Extremes, arena: Arena, precise: bool) -> tuple[list[float], list[float]]:
+    """For each leaf the sum of the finite values, and of their squares."""
+    sums, squares = [], []
+    for start in range(0, data.size, LEAF):
+        leaf = data[start : start + LEAF]
+        with arena.scratch():
+            total = None
+            if not precise and leaf.size == LEAF and not found.nan and not found.inf:
+                total = _quick(leaf, dtype, arena)
+            total = total or _exact(leaf, dtype, bool(found.nan or found.inf))
+        sums.append(total[0])
+        squares.append(total[1])
+    return sums, squares
+
+
+def _exact(leaf: Array, dtype: DType, unclean: bool) -> tuple[float, float]:
+    """Sums in float64."""
+    values = native(leaf, dtype).astype(np.float64)
+    if unclean:
+        values[~np.isfinite(values)] = 0
+    with np.errstate(over="ignore"):
+        return float(values.sum()), float(np.dot(values, values))
+
+
+def _quick(leaf: Array, dtype: DType, arena: Arena) -> tuple[float, float] | None:
+    """Sums in runs of float32, then float64; None where that loses too much."""
+    total = square = 0.0
+    with np.errstate(all="ignore"):
+        for part in _float32_parts(leaf, dtype, arena):
+            rows = part.reshape(-1, _RUN)
+            total += float(np.matmul(rows, _ones(part)).sum(dtype=np.float64))
+            square += float(np.vecdot(rows, rows).sum(dtype=np.float64))
+    safe = _SAFE[0] < square < _SAFE[1] or (square == 0 and dtype.kind in ("int", "uint", "bool"))
+    return (total, square) if safe else None
+
+
+_ONES = {kind: np.ones(_RUN, kind) for kind in ("f4", "f8")}
+
+
+def _ones(part: Array) -> Array:
+    return _ONES[f"f{part.dtype.itemsize}"]
+
+
+def _float32_parts(leaf: Array, dtype: DType, arena: Arena) -> list[Array]:
+    """The values as float32 (float64 for wide types) in one or two arrays: 16-bit formats go in pairs, as the halves of
+    32-bit words, which needs no widening."""
+    if dtype in NATIVE:
+        return [leaf]
+    if dtype in (BFLOAT16, FLOAT16):
+        words = leaf.view(np.uint32)
+        upper, lower = (arena.take(words.size, np.uint32) for _ in range(2))
+        np.bitwise_and(words, 0xFFFF0000, out=upper)
+        np.left_shift(words, 16, out=lower)
+        return [_half(part, arena) if dtype is FLOAT16 else part.view(np.float32) for part in (upper, lower)]
+    if dtype.is_float:
+        return [native(leaf, dtype)]
+    part = arena.take(leaf.size, np.float32 if dtype.itemsize <= 2 else np.float64)
+    np.copyto(part, leaf, casting="unsafe")
+    return [part]
+
+
+def _half(words: Array, arena: Arena) -> Array:
+    """float16 in the upper halves of words as float32: move exponent and fraction three places down, then correct the
+    exponent by a power of two, which also makes subnormals right."""
+    sign = arena.take(words.size, np.uint32)
+    np.bitwise_and(words, 0x80000000, out=sign)
+    np.bitwise_and(words, 0x7FFF0000, out=words)
+    np.right_shift(words, 3, out=words)
+    np.bitwise_or(words, sign, out=words)
+    values = words.view(np.float32)
+    return np.multiply(values, np.float32(2.0**112), out=values)

@@ -1,0 +1,224 @@
+"""NumPy's kernels: the CPU without torch, at the speed of the cache.
+
+No `where`, no boolean indexing in the usual path: they are not vectorised for this and mispredict (about 1000 us for a
+MiB of random float32, a bitwise select takes 80). Float formats that NumPy lacks, or computes slowly with, are compared
+on their bits.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from threshcli.dtypes import DType, Range
+from threshcli.kernels import _numpy_convert as convert
+from threshcli.kernels import _numpy_measure as measuring
+from threshcli.kernels._arena import Arena, Array
+from threshcli.kernels._numpy_compare import against
+from threshcli.kernels._numpy_convert import NATIVE, storage
+from threshcli.kernels.base import Block, Kernels, MapCompare, Mask, Measure
+
+
+@lru_cache(maxsize=256)
+def _bound(dtype: DType, key: int) -> Any:
+    """The value of a key as a NumPy scalar of the dtype's storage."""
+    return storage(dtype).type(dtype.number(key))
+
+
+class NumpyKernels(Kernels):
+    """Kernels over NumPy arrays in reused buffers."""
+
+    def __init__(self) -> None:
+        self._arena = Arena()
+
+    def session(self) -> AbstractContextManager[object]:
+        return np.errstate(all="ignore")  # NaN and overflow are values here, not warnings
+
+    def reset(self) -> None:
+        self._arena.reset()
+
+    def buffer(self, nbytes: int) -> memoryview:
+        return self._arena.take(nbytes, np.uint8).data
+
+    def load(self, raw: memoryview, dtype: DType, *, swapped: bool = False) -> Block:
+        data = np.frombuffer(raw, storage(dtype))
+        if swapped and dtype.itemsize > 1:
+            data.byteswap(inplace=True)
+        if dtype.kind == "bool" and data.size and data.max() > 1:
+            np.minimum(data, 1, out=data)
+        return Block(data, dtype)
+
+    def store(self, block: Block, *, swapped: bool = False) -> memoryview:
+        data: Array = block.data
+        if swapped and block.dtype.itemsize > 1:
+            bits = data.view(f"u{block.dtype.itemsize}")
+            data = self._arena.take(data.size, bits.dtype)
+            np.copyto(data, bits)
+            data.byteswap(inplace=True)
+        return data.view(np.uint8).data
+
+    def elements(self, x: Block) -> int:
+        return int(x.data.size)
+
+    def within(self, x: Block, keys: Range, *, magnitude: bool = False) -> Mask:
+        out = self._arena.take(x.data.size, np.bool_)
+        bounds = x.dtype.magnitude_keys if magnitude else x.dtype.keys
+        if keys.empty:
+            out[:] = False
+            return out
+        with self._arena.scratch():
+            if x.dtype.is_float and x.dtype not in NATIVE:
+                self._bits_within(x, keys, magnitude, out)
+            else:
+                self._native_within(self._magnitude(x) if magnitude else x.data, x.dtype, keys, bounds, out)
+        return out
+
+    def _magnitude(self, x: Block) -> Array:
+        """abs(x): for floats by the sign bit, for integers as unsigned."""
+        bits: Array = x.data.view(f"u{x.dtype.itemsize}")
+        if x.dtype.kind in ("uint", "bool"):
+            return bits
+        out = self._arena.take(bits.size, bits.dtype)
+        if x.dtype.is_float:
+            np.bitwise_and(bits, bits.dtype.type(x.dtype.sign - 1), out=out)
+            return out.view(x.data.dtype)
+        np.abs(x.data, out=out.view(x.data.dtype))
+        return out
+
+    def _native_within(self, values: Array, dtype: DType, keys: Range, bounds: Range, out: Array) -> None:
+        kind = values.dtype.type
+        low, high = (
+            kind(dtype.number(key)) if kind is not storage(dtype).type else _bound(dtype, key) for key in _ends(keys)
+        )
+        if keys.low == keys.high:
+            np.equal(values, low, out=out)
+        elif keys.low > bounds.low:
+            np.greater_equal(values, low, out=out)
+            if keys.high < bounds.high:
+                other = self._arena.take(out.size, np.bool_)
+                np.logical_and(out, np.less_equal(values, high, out=other), out=out)
+        elif keys.high < bounds.high:
+            np.less_equal(values, high, out=out)
+        elif dtype.is_float:
+            np.equal(values, values, out=out)
+        else:
+            out[:] = True
+
+    def _bits_within(self, x: Block, keys: Range, magnitude: bool, out: Array) -> None:
+        """Positive codes and negative codes are one stretch of unsigned integers each."""
+        bits, sign = x.data, x.dtype.sign
+        if magnitude and sign:
+            bits = np.bitwise_and(bits, bits.dtype.type(sign - 1), out=self._arena.take(bits.size, bits.dtype))
+        stretches = []
+        if keys.high >= 0:
+            stretches.append((max(keys.low, 0), keys.high))
+        least = 0 if x.dtype.negative_zero else 1
+        if not magnitude and sign and keys.low <= -least:
+            stretches.append((sign + max(-keys.high, least), sign - keys.low))
+        out[:] = False if not stretches else out
+        for number, (first, last) in enumerate(stretches):
+            target = out if number == 0 else self._arena.take(out.size, np.bool_)
+            self._stretch(bits, first, last, target)
+            if number:
+                np.logical_or(out, target, out=out)
+        if magnitude and sign and not x.dtype.negative_zero and keys.low <= 0:
+            np.logical_and(out, np.not_equal(x.data, x.dtype.nan), out=out)
+
+    def _stretch(self, bits: Array, first: int, last: int, out: Array) -> None:
+        """first <= bits <= last, by one subtraction that wraps."""
+        kind = bits.dtype.type
+        if first:
+            bits = np.subtract(bits, kind(first), out=self._arena.take(bits.size, bits.dtype))
+        np.less_equal(bits, kind(last - first), out=out)
+
+    def against(self, x: Block, compare: MapCompare, other: Block, *, magnitude: bool = False) -> Mask:
+        out = self._arena.take(x.data.size, np.bool_)
+        against(x.data, x.dtype, compare, other.data, other.dtype, magnitude, out)
+        return out
+
+    def isnan(self, x: Block) -> Mask:
+        return measuring.isnan(x.data, x.dtype)
+
+    def invert(self, mask: Mask) -> Mask:
+        return np.logical_not(mask, out=self._arena.take(mask.size, np.bool_))
+
+    def both(self, a: Mask, b: Mask) -> Mask:
+        return np.logical_and(a, b, out=self._arena.take(a.size, np.bool_))
+
+    def count(self, mask: Mask) -> int:
+        return int(np.count_nonzero(mask))
+
+    def first(self, mask: Mask) -> int | None:
+        index = int(np.argmax(mask)) if mask.size else 0
+        return index if mask.size and mask[index] else None
+
+    def select(self, mask: Mask, a: Block | int, b: Block | int, dtype: DType) -> Block:
+        out = self._arena.take(mask.size, f"u{dtype.itemsize}")
+        with self._arena.scratch():
+            self._select(mask, a, b, dtype, out)
+        return Block(out.view(storage(dtype)), dtype)
+
+    def _select(self, mask: Array, a: Block | int, b: Block | int, dtype: DType, out: Array) -> None:
+        """b ^ ((a ^ b) & m), with m all ones where the mask holds, and the shorter forms where a or b is constant."""
+        kind = out.dtype.type
+        if isinstance(a, int) and isinstance(b, int):
+            if b == 0 and dtype in NATIVE and a == dtype.encode(1):
+                np.copyto(out.view(storage(dtype)), mask)  # a cast from bool is one vectorised pass
+                return
+            np.copyto(out, mask.view(np.uint8))
+            if (a, b) != (1, 0):
+                np.negative(out, out=out)
+                np.bitwise_and(out, kind(a ^ b), out=out)
+                np.bitwise_xor(out, kind(b), out=out)
+            return
+        np.copyto(out, mask.view(np.uint8))
+        if isinstance(a, int) and a == 0:  # all ones where the mask does not hold
+            np.subtract(out, kind(1), out=out)
+            np.bitwise_and(out, _bits(b, kind), out=out)
+            return
+        np.negative(out, out=out)
+        if isinstance(b, int) and b == 0:
+            np.bitwise_and(out, _bits(a, kind), out=out)
+            return
+        first, second = _bits(a, kind), _bits(b, kind)
+        difference = np.bitwise_xor(first, second, out=self._arena.take(out.size, out.dtype))
+        np.bitwise_and(out, difference, out=out)
+        np.bitwise_xor(out, second, out=out)
+
+    def cast(self, x: Block, dtype: DType) -> Block:
+        return x if x.dtype is dtype else Block(convert.cast(x.data, x.dtype, dtype), dtype)
+
+    def limit(self, cut: Block, dtype: DType, *, up: bool) -> Block:
+        return Block(convert.limit(cut.data, cut.dtype, dtype, up=up), dtype)
+
+    def measure(self, x: Block, *, moments: bool = False, precise: bool = True) -> Measure:
+        found = measuring.extremes(x.data, x.dtype)
+        zeros = 0
+        if found.low is not None and found.high is not None and found.low <= 0 <= found.high:
+            with self._arena.scratch():
+                zeros = self.count(self.within(x, Range(0, 0)))
+        if not moments:
+            return Measure(*found, zeros)
+        return Measure(*found, zeros, *measuring.moments(x.data, x.dtype, found, self._arena, precise))
+
+    def changed(self, x: Block, y: Block, nan: int) -> int:
+        if nan or x.dtype is not y.dtype or not x.dtype.is_float or x.dtype in NATIVE:
+            return super().changed(x, y, nan)
+        with self._arena.scratch():  # on the bits: equal, or zeros of both signs
+            equal = np.equal(x.data, y.data, out=self._arena.take(x.data.size, np.bool_))
+            if x.dtype.negative_zero:
+                union = np.bitwise_or(x.data, y.data, out=self._arena.take(x.data.size, x.data.dtype))
+                zeros = np.equal(union, x.dtype.sign, out=self._arena.take(x.data.size, np.bool_))
+                np.logical_or(equal, zeros, out=equal)
+            return int(x.data.size - np.count_nonzero(equal))
+
+
+def _ends(keys: Range) -> tuple[int, int]:
+    return keys.low, keys.high
+
+
+def _bits(value: Block | int, kind: Any) -> Any:
+    return kind(value) if isinstance(value, int) else value.data.view(kind)
