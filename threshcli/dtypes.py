@@ -151,6 +151,16 @@ class DType:
         finite = self.top - 1 if self.infinite else self.top
         return self.code(key) if max(self.keys.low, -finite) <= key <= finite else None
 
+    def limit(self, value: Real, *, up: bool) -> int:
+        """The bits of a limit: a float rounded to nearest; for integers the next whole number inwards, in range."""
+        if self.is_float:
+            key = self.key(value)
+        elif isinstance(value, float):
+            key = self.keys.high if value > 0 else self.keys.low
+        else:
+            key = math.ceil(value) if up else math.floor(value)
+        return self.code(min(max(key, self.keys.low), self.keys.high))
+
     def interval(self, compare: Compare, value: Real, *, magnitude: bool = False) -> Range:
         """The keys of the elements x (or abs(x)) for which `x compare value` holds.
 

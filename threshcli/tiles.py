@@ -92,6 +92,10 @@ class View:
     @property
     def order(self) -> tuple[int, ...] | None:
         """The axes from slowest to fastest if the elements fill one stretch of bytes, else None."""
+        plain = tuple(range(len(self.shape)))
+        for usual in (plain, plain[::-1]):  # axes of length 1 have no order of their own: prefer these two
+            if self.permuted(usual).contiguous:
+                return usual
         axes = [axis for axis, length in enumerate(self.shape) if length != 1]
         axes.sort(key=lambda axis: -self.strides[axis])
         expected = 1

@@ -42,7 +42,8 @@ def native(data: Array, dtype: DType) -> Array:
     if dtype is BFLOAT16:
         wide = data.astype(np.uint32)
         np.left_shift(wide, 16, out=wide)
-        return wide.view(np.float32)
+        numbers: Array = wide.view(np.float32)
+        return numbers
     if dtype.is_float and dtype.itemsize == 1:
         values: Array = _decoded(dtype)[data]
         return values
@@ -53,7 +54,8 @@ def cast(data: Array, dtype: DType, to: DType) -> Array:
     """The values of `data` in the dtype `to`, in its storage; rounded once to nearest even."""
     values = native(data, dtype)
     if to.kind == "bool":
-        return (values != 0).view(np.uint8)
+        nonzero: Array = values != 0
+        return nonzero.view(np.uint8)
     with np.errstate(all="ignore"):
         if not to.is_float or to in NATIVE:
             return values.astype(storage(to))

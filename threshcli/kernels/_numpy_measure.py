@@ -92,25 +92,25 @@ def isnan(data: Array, dtype: DType) -> Array:
     return found
 
 
-def moments(data: Array, dtype: DType, found: Extremes, arena: Arena, precise: bool) -> tuple[list[float], list[float]]:
+def moments(data: Array, dtype: DType, clean: bool, arena: Arena, precise: bool) -> tuple[list[float], list[float]]:
     """For each leaf the sum of the finite values, and of their squares."""
     sums, squares = [], []
     for start in range(0, data.size, LEAF):
         leaf = data[start : start + LEAF]
         with arena.scratch():
             total = None
-            if not precise and leaf.size == LEAF and not found.nan and not found.inf:
+            if clean and not precise and leaf.size == LEAF:
                 total = _quick(leaf, dtype, arena)
-            total = total or _exact(leaf, dtype, bool(found.nan or found.inf))
+            total = total or _exact(leaf, dtype, clean)
         sums.append(total[0])
         squares.append(total[1])
     return sums, squares
 
 
-def _exact(leaf: Array, dtype: DType, unclean: bool) -> tuple[float, float]:
+def _exact(leaf: Array, dtype: DType, clean: bool) -> tuple[float, float]:
     """Sums in float64."""
     values = native(leaf, dtype).astype(np.float64)
-    if unclean:
+    if not clean:
         values[~np.isfinite(values)] = 0
     with np.errstate(over="ignore"):
         return float(values.sum()), float(np.dot(values, values))

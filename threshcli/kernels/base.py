@@ -142,6 +142,19 @@ class Kernels(ABC):
             return self.within(x, x.dtype.interval(compare, cut.value, magnitude=magnitude), magnitude=magnitude)
         return self.against(x, compare, cut, magnitude=magnitude)
 
+    def bound(self, cut: Cut, dtype: DType, *, up: bool) -> Block | int:
+        """A cut as a limit in `dtype` (see `limit`): a code for a number, a block for a map."""
+        return dtype.limit(cut.value, up=up) if isinstance(cut, Scalar) else self.limit(cut, dtype, up=up)
+
+    def zeros(self, x: Block) -> int:
+        """How many elements are zero, of either sign."""
+        return self.count(self.within(x, Range(0, 0))) if x.dtype.signed else 0
+
+    def moments(self, x: Block, *, clean: bool, precise: bool) -> tuple[list[float], list[float]]:
+        """`sums` and `squares` of a Measure alone; `clean` tells that x has neither NaN nor infinity."""
+        found = self.measure(x, moments=True, precise=precise)
+        return found.sums, found.squares
+
     def between(self, x: Block, low: tuple[Compare, Cut], high: tuple[Compare, Cut]) -> Mask:
         """True where both comparisons hold; one pass where both cuts are numbers."""
         (first, a), (second, b) = low, high

@@ -198,11 +198,17 @@ class NumpyKernels(Kernels):
         found = measuring.extremes(x.data, x.dtype)
         zeros = 0
         if found.low is not None and found.high is not None and found.low <= 0 <= found.high:
-            with self._arena.scratch():
-                zeros = self.count(self.within(x, Range(0, 0)))
+            zeros = self.zeros(x)
         if not moments:
             return Measure(*found, zeros)
-        return Measure(*found, zeros, *measuring.moments(x.data, x.dtype, found, self._arena, precise))
+        return Measure(*found, zeros, *self.moments(x, clean=not (found.nan or found.inf), precise=precise))
+
+    def zeros(self, x: Block) -> int:
+        with self._arena.scratch():
+            return super().zeros(x)
+
+    def moments(self, x: Block, *, clean: bool, precise: bool) -> tuple[list[float], list[float]]:
+        return measuring.moments(x.data, x.dtype, clean, self._arena, precise)
 
     def changed(self, x: Block, y: Block, nan: int) -> int:
         if nan or x.dtype is not y.dtype or not x.dtype.is_float or x.dtype in NATIVE:

@@ -13,11 +13,12 @@ it is `default_nan`). The contract tests run over every rule that is found here.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import KW_ONLY, Field, dataclass, field, fields
 from typing import Any, ClassVar
 
-from threshcli.dtypes import DType
+from threshcli.dtypes import DType, Real
 from threshcli.errors import UsageError
 from threshcli.kernels.base import Block, Cut, Kernels, Mask
 from threshcli.spec import NanPolicy, Number
@@ -98,6 +99,16 @@ class Rule(ABC):
                 f"--nan {self.nan} needs a rule that decides", hint="use keep, fill=V or error, or the rule binary"
             )
 
+    def check_values(self, dtype: DType, values: dict[str, Real]) -> None:
+        """Complain (UsageError) of thresholds, by slot, that are numbers and that elements of this dtype cannot take."""
+        for slot, value in values.items():
+            if isinstance(value, float) and math.isnan(value):
+                raise UsageError(f"--{slot} is NaN", hint="nothing compares with NaN; give a number")
+            if self.magnitude and value < 0:
+                raise UsageError(f"--{slot} is negative, and magnitudes never are", hint="give 0 or more")
+        if "low" in values and "high" in values and values["low"] > values["high"]:
+            raise UsageError("--low is above --high", hint="exchange them")
+
     def constants(self) -> list[tuple[str, Number]]:
         """The numbers that the rule may write, with the options they came from."""
         found = [(f"--{item.name}", getattr(self, item.name)) for item in self.options()]
@@ -108,7 +119,7 @@ class Rule(ABC):
         """Why the rule cannot work on elements of this dtype, or None where it can."""
         if dtype.is_real:
             return None
-        return f"{dtype.name} values have no order" if dtype.kind == "complex" else f"{dtype.name} is only copied"
+        return f"{dtype.name} values have no order" if dtype.kind == "complex" else f"{dtype.name} can only be copied"
 
     @classmethod
     def options(cls) -> list[Field[Any]]:

@@ -1,0 +1,53 @@
+"""The file formats: one file each, found by themselves (`base` holds their contract)."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import cache
+from pathlib import PurePath
+
+from threshcli.containers.base import Container, Reader
+from threshcli.errors import InputError, UsageError
+
+
+@cache
+def registered() -> dict[str, Container]:
+    """Every container by its name."""
+    found: dict[str, Container] = {}
+    for module_info in pkgutil.iter_modules(__path__):
+        if module_info.name == "base" or module_info.name.startswith("_"):
+            continue
+        module = importlib.import_module(f"{__name__}.{module_info.name}")
+        for value in vars(module).values():
+            if isinstance(value, type) and issubclass(value, Container) and value.__module__ == module.__name__:
+                found[value.name] = value()
+    return found
+
+
+def identify(reader: Reader) -> Container:
+    """The container of a file, by its first bytes."""
+    if not reader.size:
+        raise InputError("is empty (0 bytes)")
+    head = reader.read(0, min(reader.size, 64))
+    for container in registered().values():
+        if container.sniff(head):
+            return container
+    known = ", ".join(registered())
+    raise InputError("is in no format that thresh knows", hint=f"it reads {known}, whatever the file's name")
+
+
+def for_output(path: str, to: str | None, default: str) -> Container:
+    """The container of an output: as `--to` says, else by the path's extension, else that of the input."""
+    if to is not None:
+        if to not in registered():
+            raise UsageError(f"--to {to} is not a format", hint=f"use one of {', '.join(registered())}")
+        return registered()[to]
+    extension = PurePath(path).suffix.lower()
+    for container in registered().values():
+        if extension in container.extensions:
+            return container
+    if extension in ("", ".tmp", ".part"):
+        return registered()[default]
+    known = ", ".join(name for container in registered().values() for name in container.extensions)
+    raise UsageError(f"{path}: {extension} is no extension of a tensor file", hint=f"use {known}, or say --to FORMAT")

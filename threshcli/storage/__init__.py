@@ -1,0 +1,1 @@
+"""Where files live: one module a kind of storage."""

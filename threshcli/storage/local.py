@@ -1,0 +1,258 @@
+"""Files on disk: inputs read by offset, outputs that are complete or absent.
+
+Inputs are never mapped: a mapped file that someone truncates kills the process. An output is written to a temporary
+file beside its target, preallocated so that a full disk is told before work starts, and takes the target's name as its
+last step. `abandon` removes what is unfinished; a signal handler may call it at any moment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from threshcli.errors import InputError, OutputError
+
+_UNFINISHED: set[str] = set()
+
+
+class Source:
+    """An input file, open for reading; pipes and `-` are copied to an unnamed temporary file first."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        with _reading():
+            self._fd, self.path = _open(name)
+            self._stat = os.fstat(self._fd)
+        self.size = self._stat.st_size
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """Device and inode: the same for all names of a file."""
+        return self._stat.st_dev, self._stat.st_ino
+
+    @property
+    def fingerprint(self) -> tuple[int, ...]:
+        """What changes when the file does."""
+        return (*self.identity, self._stat.st_size, self._stat.st_mtime_ns)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Exactly so many bytes; InputError where the file ends earlier."""
+        if offset < 0 or size < 0 or offset + size > self.size:
+            raise InputError(f"ends at byte {self.size:,}, but {size:,} bytes are needed from byte {offset:,}")
+        parts = []
+        while size:
+            with _reading():
+                part = os.pread(self._fd, size, offset)
+            if not part:
+                raise InputError("was truncated while it was read")
+            parts.append(part)
+            offset, size = offset + len(part), size - len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill the buffer with the bytes from `offset`; InputError where the file ends earlier."""
+        done = 0
+        while done < len(buffer):
+            with _reading():
+                count = os.preadv(self._fd, [buffer[done:]], offset + done)
+            if not count:
+                raise InputError("was truncated while it was read")
+            done += count
+
+    def check_unchanged(self) -> None:
+        """InputError if the file is not what it was when it was opened."""
+        with _reading():
+            now = os.fstat(self._fd)
+        if (now.st_size, now.st_mtime_ns) != (self._stat.st_size, self._stat.st_mtime_ns):
+            raise InputError("changed while it was read", hint="run the command again when nothing writes to it")
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+@contextlib.contextmanager
+def _reading() -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise InputError(
+            "no such file", hint="check the path; quote patterns that the shell should not expand"
+        ) from None
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}") from error
+
+
+def _open(name: str) -> tuple[int, str]:
+    """A descriptor of a regular file, and a path under which foreign parsers find the same file."""
+    if name == "-":
+        return _spooled(sys.stdin.fileno())
+    mode = Path(name).stat().st_mode
+    if stat.S_ISFIFO(mode):
+        pipe = os.open(name, os.O_RDONLY)
+        try:
+            return _spooled(pipe)
+        finally:
+            os.close(pipe)
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
+        raise InputError(f"is {kind}", hint="name the files in it" if stat.S_ISDIR(mode) else None)
+    return os.open(name, os.O_RDONLY | os.O_CLOEXEC), name
+
+
+def _spooled(pipe: int) -> tuple[int, str]:
+    with tempfile.TemporaryFile(prefix="thresh-") as copy, open(pipe, "rb", closefd=False) as data:
+        shutil.copyfileobj(data, copy, 1 << 20)
+        copy.flush()
+        kept = os.dup(copy.fileno())
+    return kept, f"/dev/fd/{kept}"
+
+
+def resolve(path: str) -> str:
+    """The path that an output is written to: through symbolic links, to their target."""
+    return os.path.realpath(path) if Path(path).is_symlink() else path
+
+
+def existing(path: str) -> os.stat_result | None:
+    """What lies at an output's path, or None; OutputError if it is nothing that can be replaced."""
+    try:
+        found = Path(path).stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise OutputError(f"cannot be written: {error.strerror}") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise OutputError("is a folder" if stat.S_ISDIR(found.st_mode) else "is not a regular file")
+    return found
+
+
+class Target:
+    """An output in the making: written by offset into a temporary file, named by `commit`, gone by `discard`."""
+
+    def __init__(self, path: str, size: int, *, replace: bool, fsync: bool) -> None:
+        self.path = path
+        self._replace, self._fsync = replace, fsync
+        self._folder = str(Path(path).parent)
+        self._temporary = str(Path(self._folder) / f".thresh-{secrets.token_hex(8)}.tmp")
+        _UNFINISHED.add(self._temporary)
+        try:
+            with _writing():
+                self._fd = os.open(self._temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o666)
+        except OutputError:
+            _UNFINISHED.discard(self._temporary)
+            raise
+        try:
+            self._prepare(size)
+        except BaseException:
+            self.discard()
+            raise
+
+    def _prepare(self, size: int) -> None:
+        old = existing(self.path) if self._replace else None
+        with _writing():
+            if old is not None:
+                os.fchmod(self._fd, stat.S_IMODE(old.st_mode))
+            if size:
+                _allocate(self._fd, size)
+
+    def write(self, offset: int, data: memoryview | bytes) -> None:
+        """Write all of it at an offset."""
+        rest = memoryview(data)
+        while len(rest):
+            with _writing():
+                count = os.pwrite(self._fd, rest, offset)
+            rest, offset = rest[count:], offset + count
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Bytes written before."""
+        with _writing():
+            return os.pread(self._fd, size, offset)
+
+    def commit(self) -> None:
+        """Give the output its name; synced to disk if asked for."""
+        try:
+            with _writing():
+                if self._fsync:
+                    os.fsync(self._fd)
+                self._name()
+                if self._fsync:
+                    _sync_folder(self._folder)
+        finally:
+            self.discard()
+
+    def _name(self) -> None:
+        if self._replace:
+            Path(self._temporary).replace(self.path)
+            return
+        try:
+            os.link(self._temporary, self.path)  # fails where rename would overwrite a file that appeared meanwhile
+        except FileExistsError:
+            raise OutputError("exists already", hint="use --overwrite to replace it") from None
+        except OSError:  # no hard links on this file system
+            if os.path.lexists(self.path):
+                raise OutputError("exists already", hint="use --overwrite to replace it") from None
+            Path(self._temporary).rename(self.path)
+
+    def discard(self) -> None:
+        """Close, and remove the temporary file if it is still there."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        with contextlib.suppress(OSError):
+            os.unlink(self._temporary)  # noqa: PTH108 - a plain call, since signal handlers share this path
+        _UNFINISHED.discard(self._temporary)
+
+
+@contextlib.contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+    except OutputError:
+        raise
+    except FileNotFoundError:
+        raise OutputError("cannot be written: its folder does not exist", hint="create the folder first") from None
+    except OSError as error:
+        raise OutputError(f"cannot be written: {error.strerror}") from error
+
+
+def _allocate(fd: int, size: int) -> None:
+    try:
+        os.posix_fallocate(fd, 0, size)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise OutputError(f"needs {size:,} bytes, and the disk has less", hint="free some space") from None
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+            raise
+        os.ftruncate(fd, size)
+
+
+def _sync_folder(folder: str) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def abandon() -> None:
+    """Remove all unfinished outputs; safe in a signal handler."""
+    for path in list(_UNFINISHED):
+        with contextlib.suppress(OSError):
+            os.unlink(path)  # noqa: PTH108 - a plain call: this runs in signal handlers

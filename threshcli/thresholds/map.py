@@ -1,0 +1,70 @@
+"""A map as a threshold: one value for each element, from a file."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from threshcli.containers.base import Contents, Tensor
+from threshcli.errors import UsageError
+from threshcli.thresholds.base import Fitted, Mapped, Maps, Threshold
+from threshcli.tiles import View
+
+
+@dataclass(frozen=True)
+class MapThreshold(Threshold):
+    """`@maps.safetensors` goes by tensor name, `@maps.safetensors::NAME` and `@map.npy` serve every tensor.
+
+    The map has the tensor's shape, or may be broadcast to it if that was asked for. Any real dtype will do: elements and
+    thresholds are compared exactly.
+    """
+
+    form: ClassVar[str] = "@map.npy, @maps.safetensors, @maps.pt::NAME"
+    meaning: ClassVar[str] = "one value per element, from a file"
+
+    text: str
+    path: str
+    name: str | None
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        if not text.startswith("@"):
+            return None
+        path, chosen, name = text[1:].partition("::")
+        if not path or (chosen and not name):
+            raise UsageError(f"{text!r} names no map", hint="write @map.npy or @maps.safetensors::NAME")
+        return cls(text, path, name if chosen else None)
+
+    def bind(self, tensor: Fitted, maps: Maps) -> Mapped:
+        contents, fingerprint = maps.contents(self.path)
+        found = self._choose(contents, tensor.name)
+        if not found.dtype.is_real:
+            raise UsageError(f"the map {self.text} holds {found.dtype.name}, which has no order")
+        view = self._fit(found.view, tensor)
+        return Mapped(self.text, self.path, fingerprint, found.dtype, view.permuted(tensor.order))
+
+    def _choose(self, contents: Contents, name: str) -> Tensor:
+        by_name = {item.name: item for item in contents.tensors}
+        wanted = self.name if self.name is not None else name
+        if self.name is None and set(by_name) == {""}:
+            return by_name[""]
+        if wanted in by_name:
+            return by_name[wanted]
+        near = difflib.get_close_matches(wanted, by_name, 3) or sorted(by_name)[:3]
+        held = ", ".join(repr(item) for item in near) or "no tensors"
+        raise UsageError(
+            f"the map {self.path} has no tensor {wanted!r}; it holds {held}",
+            hint=f"choose one with -t @{self.path}::NAME",
+        )
+
+    def _fit(self, view: View, tensor: Fitted) -> View:
+        if view.shape == tensor.shape:
+            return view
+        fitted = view.broadcast(tensor.shape)
+        if fitted is not None and tensor.broadcast:
+            return fitted
+        what = f"the map {self.text} has shape {list(view.shape)}, the tensor {list(tensor.shape)}"
+        if fitted is not None:
+            raise UsageError(what, hint="--broadcast spreads the map over the tensor")
+        raise UsageError(what, hint="a map has one value per element: make it with the tensor's shape")
