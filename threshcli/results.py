@@ -45,6 +45,10 @@ class TensorResult:
     mean: float | None = None
     norm_before: float | None = None
     norm_after: float | None = None
+    nbytes: int = 0
+    """Elements times their size, for `info`."""
+    layout: str | None = None
+    """How the elements lie in the file, for `info`: "C", "Fortran", "strided", "big-endian"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +75,10 @@ class FileResult:
     error: Failure | None = None
     tensors: tuple[TensorResult, ...] = ()
     warnings: tuple[str, ...] = ()
+    metadata: tuple[tuple[str, str], ...] = ()
+    """What a container says about itself, for `info`."""
+    notes: tuple[str, ...] = ()
+    """What else `info` should tell, a sentence each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,1 +1,40 @@
-"""Reports for people and for programs."""
+"""Reports for people and for programs.
+
+`render` is the way in; the modules hold a kind each. This is the only package that knows rich, and importing it
+imports nothing heavy: rich comes when something is drawn that needs it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from threshcli.report.terminal import Terminal
+from threshcli.results import RunResult
+
+Kind = Literal["table", "json", "ndjson", "tsv", "none"]
+
+
+def render(run: RunResult, kind: Kind, terminal: Terminal, verbose: bool) -> str:
+    """A whole run as text that ends with a newline (`none`: no text at all); `info` has reports of its own shape."""
+    info = run.command == "info"
+    match kind:
+        case "table":
+            from threshcli.report.info import render_info
+            from threshcli.report.table import render_table
+
+            return render_info(run, terminal) if info else render_table(run, terminal, verbose=verbose)
+        case "json":
+            from threshcli.report.machine import render_info_json, render_json
+
+            return render_info_json(run) if info else render_json(run)
+        case "ndjson":
+            from threshcli.report.machine import render_end, render_event
+
+            events = [render_event(file, i, info=info) for i, file in enumerate(run.files)]
+            return "".join([*events, render_end(run, info=info)])
+        case "tsv":
+            from threshcli.report.tsv import render_info_tsv, render_tsv
+
+            return render_info_tsv(run) if info else render_tsv(run)
+        case "none":
+            return ""

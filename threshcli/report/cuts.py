@@ -1,0 +1,54 @@
+"""Thresholds as the table shows them: the comparison, and the number that was used in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from threshcli.report import figures
+from threshcli.results import Scalar, TensorResult, ThresholdUsed
+
+_MOST = 4
+"""With more cuts, the first and the last stand for all."""
+
+_PLACE = re.compile(r"\b(?!x\b)[A-Za-z]\w*")
+"""Any word of an operator but `x` is the place of a threshold: `T`, `low`, `high`."""
+
+
+def describe(operator: str, tensors: Sequence[TensorResult], *, specs: bool = True) -> str:
+    """The thresholds of these tensors within `operator`: `> 0.5`, `|x| > 0.01 .. 0.3 (zero90%)`; the specification
+    of one that varies can be left out.
+    """
+    used = [slots_of(item) for item in tensors if item.applied and item.threshold is not None]
+    if not used:
+        return figures.NOTHING
+    if len({len(slots) for slots in used}) > 1:
+        return "varies"
+    texts = [_text(slot, specs) for slot in zip(*used, strict=True)]
+    if len(_PLACE.findall(operator)) == len(texts):
+        filled = iter(texts)
+        return _PLACE.sub(lambda _: next(filled), operator).removeprefix("x ")
+    if len(texts) > _MOST:
+        return f"{texts[0]}, ... {texts[-1]} ({len(texts)} cuts)"
+    return ", ".join(texts)
+
+
+def slots_of(tensor: TensorResult) -> tuple[ThresholdUsed, ...]:
+    """The thresholds of a tensor, one a slot."""
+    used = tensor.threshold
+    return () if used is None else used if isinstance(used, tuple) else (used,)
+
+
+def _text(slot: Sequence[ThresholdUsed], specs: bool) -> str:
+    """What one slot was, over several tensors: a number, a range, or what was asked where no number is known."""
+    ends = [end for used in slot for end in _ends(used)]
+    if not ends:
+        return slot[0].spec
+    low, high = figures.number(min(ends)), figures.number(max(ends))
+    if min(ends) == max(ends):
+        return low
+    return f"{low} .. {high} ({slot[0].spec})" if specs else f"{low} .. {high}"
+
+
+def _ends(used: ThresholdUsed) -> list[Scalar]:
+    return [value for value in (used.value, used.min, used.max) if value is not None]

@@ -1,0 +1,197 @@
+"""Reports for programs: JSON and NDJSON, exact, with the schema that they keep to (`schema.json`).
+
+The shape is a promise: what is there stays, additions come at the end of an object. Names are exact; only what no
+JSON text can carry, a lone surrogate, is written as a backslash escape, and a file name that has one comes as
+base64 of its bytes as well.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import os
+from collections.abc import Mapping
+from importlib import resources
+
+from threshcli.report.terminal import valid
+from threshcli.report.totals import Totals, tensors_of, warnings_of
+from threshcli.results import Failure, FileResult, RunResult, TensorResult, ThresholdUsed
+
+SCHEMA = "thresh.report/1"
+INFO_SCHEMA = "thresh.info/1"
+
+_COUNTS = ("elements", "selected", "kept", "changed", "zeros_before", "zeros_after", "nan", "inf")
+_VALUES = ("min", "max", "mean", "norm_before", "norm_after")
+
+
+def render_json(run: RunResult) -> str:
+    """The report of a run, indented, with a newline at the end."""
+    return _document(_report(run))
+
+
+def render_info_json(run: RunResult) -> str:
+    """What `info` found in the headers, indented, with a newline at the end."""
+    return _document(_info(run))
+
+
+def render_event(file: FileResult, index: int, *, info: bool = False) -> str:
+    """One line of NDJSON for a file that has ended, the `index`-th of the run from 0."""
+    return _line({"event": "file", "index": index, **(_info_file(file) if info else _file(file))})
+
+
+def render_end(run: RunResult, *, info: bool = False) -> str:
+    """The last line of NDJSON: the report without its files."""
+    report = _info(run) if info else _report(run)
+    del report["files"]
+    return _line({"event": "end", **report})
+
+
+def schema_text() -> str:
+    """The JSON Schema of everything that this module renders."""
+    return resources.files(__package__).joinpath("schema.json").read_text(encoding="utf-8")
+
+
+def _report(run: RunResult) -> dict[str, object]:
+    totals = Totals.of(tensors_of(run))
+    return {
+        "schema": SCHEMA,
+        "version": run.version,
+        "command": run.command,
+        "status": run.status,
+        "params": run.params,
+        "device": run.device,
+        "files": [_file(file) for file in run.files],
+        "totals": {
+            "files": len(run.files),
+            "failed": run.failed,
+            "elements": totals.elements,
+            "selected": totals.sum("selected"),
+            "changed": totals.sum("changed"),
+            "seconds": run.seconds,
+        },
+        "warnings": warnings_of(run),
+    }
+
+
+def _info(run: RunResult) -> dict[str, object]:
+    tensors = list(tensors_of(run))
+    return {
+        "schema": INFO_SCHEMA,
+        "version": run.version,
+        "command": run.command,
+        "status": run.status,
+        "files": [_info_file(file) for file in run.files],
+        "totals": {
+            "files": len(run.files),
+            "failed": run.failed,
+            "tensors": len(tensors),
+            "elements": sum(item.elements for item in tensors),
+            "nbytes": sum(item.nbytes for item in tensors),
+        },
+        "warnings": warnings_of(run),
+    }
+
+
+def _file(file: FileResult) -> dict[str, object]:
+    found: dict[str, object] = {
+        **_name("input", file.input),
+        **_name("output", file.output),
+        "status": file.status,
+        "format": file.format,
+        "bytes_in": file.bytes_in,
+        "bytes_out": file.bytes_out,
+        "seconds": file.seconds,
+        "error": _failure(file.error),
+        "tensors": [_tensor(item) for item in file.tensors],
+    }
+    if file.residual is not None:
+        found |= _name("residual", file.residual)
+    if file.warnings:
+        found["warnings"] = file.warnings
+    return found
+
+
+def _info_file(file: FileResult) -> dict[str, object]:
+    return {
+        **_name("input", file.input),
+        "status": "failed" if file.status == "failed" else "ok",
+        "format": file.format,
+        "bytes_in": file.bytes_in,
+        "error": _failure(file.error),
+        "metadata": dict(file.metadata),
+        "notes": file.notes,
+        "tensors": [
+            {
+                "name": item.name,
+                "shape": item.shape,
+                "dtype": item.dtype,
+                "elements": item.elements,
+                "nbytes": item.nbytes,
+                "layout": item.layout,
+            }
+            for item in file.tensors
+        ],
+    }
+
+
+def _tensor(tensor: TensorResult) -> dict[str, object]:
+    found: dict[str, object] = {
+        "name": tensor.name,
+        "shape": tensor.shape,
+        "dtype": tensor.dtype,
+        "out_dtype": tensor.out_dtype,
+        "applied": tensor.applied,
+        "threshold": _threshold(tensor.threshold),
+        **{name: getattr(tensor, name) for name in (*_COUNTS, *_VALUES)},
+    }
+    if tensor.reason is not None:
+        found["reason"] = tensor.reason
+    return found
+
+
+def _threshold(used: ThresholdUsed | tuple[ThresholdUsed, ...] | None) -> object:
+    if isinstance(used, tuple):
+        return [_threshold(slot) for slot in used]
+    return None if used is None else {"spec": used.spec, "value": used.value, "min": used.min, "max": used.max}
+
+
+def _failure(error: Failure | None) -> object:
+    return None if error is None else {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
+
+
+def _name(key: str, name: str | None) -> dict[str, object]:
+    """A file name under its key; one that is not UTF-8 with its bytes beside it."""
+    if name is None or valid(name) == name:
+        return {key: name}
+    try:
+        raw = os.fsencode(name)
+    except UnicodeEncodeError:  # no name that the system has given
+        return {key: name}
+    return {key: name, f"{key}_bytes": base64.b64encode(raw).decode("ascii")}
+
+
+def _plain(value: object) -> object:
+    """`value` in JSON's own terms."""
+    match value:
+        case None | bool():
+            return value
+        case int():
+            return int(value)
+        case float():
+            if math.isfinite(value):
+                return float(value)
+            return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+        case Mapping():
+            return {valid(str(key)): _plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_plain(item) for item in value]
+    return valid(str(value))
+
+
+def _document(value: Mapping[str, object]) -> str:
+    return json.dumps(_plain(value), indent=2, allow_nan=False) + "\n"
+
+
+def _line(value: Mapping[str, object]) -> str:
+    return json.dumps(_plain(value), allow_nan=False) + "\n"

@@ -1,0 +1,167 @@
+"""What a run has to tell, as rows: a row a tensor, or a row a file where there are too many tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from threshcli.report import cuts, figures
+from threshcli.report.figures import NOTHING
+from threshcli.report.grid import Cell, Column, Row
+from threshcli.report.terminal import Style
+from threshcli.report.totals import Count, Totals, tensors_of
+from threshcli.results import FileResult, RunResult, TensorResult
+
+MOST_TENSORS = 20
+"""With more in all, a row stands for a file."""
+
+_LONGEST_MESSAGE = 60
+
+
+def destination(file: FileResult) -> str:
+    """Where the output went, the residual with it."""
+    where = "" if file.output is None else "(stdout)" if file.output == "-" else file.output
+    return f"{where}, residual {file.residual}" if file.residual is not None else where
+
+
+def label(file: FileResult) -> str:
+    """The name of a file that shows one tensor: with the tensor's, unless the format has no names."""
+    name = file.tensors[0].name
+    return file.input if file.format == "npy" or not name else f"{file.input}::{name}"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The table of a run, before it is laid out; `each` asks for a row a tensor however many there are."""
+
+    run: RunResult
+    each: bool = False
+
+    @cached_property
+    def per_tensor(self) -> bool:
+        return self.each or sum(len(file.tensors) for file in self.run.files) <= MOST_TENSORS
+
+    @cached_property
+    def chosen(self) -> Count:
+        """The count that matters: what is kept, or what is selected where the rule decides and keeps nothing."""
+        decides = any(item.selected is not None and item.kept is None for item in tensors_of(self.run))
+        return "selected" if decides else "kept"
+
+    @cached_property
+    def norms(self) -> bool:
+        """Whether norms are to be shown: how much of a gradient is left is what its users ask."""
+        return self.run.command == "gradient" and any(item.norm_after is not None for item in tensors_of(self.run))
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        unsound = any(tensor.nan or tensor.inf for tensor in tensors_of(self.run))
+        kept = ("KEPT", "KEPT") if self.chosen == "kept" else ("SELECTED", "SEL")
+        norm = Column(title="NORM before -> after", short="NORM", right=True, importance=4)
+        return (
+            Column(title="FILE / TENSOR", short="NAME", folds=True, least=20),
+            Column(title="SHAPE", short="SHAPE", right=True, importance=6),
+            Column(title="DTYPE", short="DTYPE", importance=7),
+            Column(title="THRESHOLD", short="THRESHOLD", folds=True, least=24),
+            Column(title=kept[0], short=kept[1], right=True),
+            Column(title="ZERO before -> after", short="ZERO", right=True, importance=8),
+            Column(title="NAN/INF", short="NAN/INF", right=True, importance=0 if unsound else 5),
+            Column(title="min..max", short="min..max", right=True, importance=3),
+            *([norm] if self.norms else []),
+            Column(title="OUTPUT", short="OUTPUT", folds=True, least=12, importance=2),
+        )
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """The rows of all files; the totals last where there is more than one."""
+        rows = [row for file in self.run.files for row in self._file(file)]
+        if sum(row.kind == "row" for row in rows) > 1:
+            tensors = [item for file in self.run.files if file.status != "failed" for item in file.tensors]
+            rows.append(Row(self._cells(("TOTAL", tensors), Cell(), total=True), "bold", "total"))
+        return rows
+
+    def _file(self, file: FileResult) -> Iterator[Row]:
+        if file.status == "failed":
+            yield self._word(file, "failed", Cell(brief(file), fold="end"), "red")
+        elif file.status == "skipped":
+            yield self._word(file, "skipped", Cell(destination(file)), "dim")
+        elif len(file.tensors) == 1:
+            yield self._row((label(file), file.tensors), destination(file))
+        elif self.per_tensor and file.tensors:
+            where = destination(file)
+            yield Row((Cell(file.input, joint="->" if where else "", after=where),), kind="heading")
+            for tensor in file.tensors:
+                yield self._row((f"  {tensor.name}", (tensor,)), "")
+        else:
+            yield self._row((file.input, file.tensors), destination(file))
+
+    def _word(self, file: FileResult, word: str, note: Cell, style: Style) -> Row:
+        """A row that has a word in place of numbers; the word is in the column that never goes."""
+        blank = (Cell(NOTHING),) * (len(self.columns) - 6)
+        return Row((Cell(file.input), *(Cell(NOTHING),) * 3, Cell(word), *blank, note), style)
+
+    def _row(self, what: tuple[str, Sequence[TensorResult]], output: str) -> Row:
+        tensors = what[1]
+        if not tensors or any(tensor.applied for tensor in tensors):
+            return Row(self._cells(what, Cell(output)))
+        reasons = list(dict.fromkeys(tensor.reason for tensor in tensors if tensor.reason))
+        note = ", ".join([*reasons, *([output] if output else [])])
+        return Row(self._cells(what, Cell(note, fold="end")), "dim")
+
+    def _cells(
+        self, what: tuple[str, Sequence[TensorResult]], output: Cell, *, total: bool = False
+    ) -> tuple[Cell, ...]:
+        name, tensors = what
+        totals = Totals.of(tensors)
+        one = tensors[0] if len(tensors) == 1 and not total else None
+        copied = bool(tensors) and not totals.tensors and not total
+        return (
+            Cell(name),
+            Cell(figures.shape(one.shape) if one else figures.counted(len(tensors), "tensor")),
+            Cell() if total else _dtypes(tensors),
+            Cell() if total else _threshold(self.run.operator, tensors),
+            Cell("copied" if copied else totals.share(self.chosen)),
+            _joined(totals.share("zeros_before"), "->", totals.share("zeros_after")),
+            _unsound(totals),
+            _joined(figures.number(totals.low), "..", figures.number(totals.high)),
+            *([_norms(totals)] if self.norms else []),
+            output,
+        )
+
+
+def brief(file: FileResult) -> str:
+    """The first line of what went wrong; the whole of it is told elsewhere."""
+    message = file.error.message.partition("\n")[0] if file.error else ""
+    return message if len(message) <= _LONGEST_MESSAGE else message[: _LONGEST_MESSAGE - 3].rstrip() + "..."
+
+
+def _dtypes(tensors: Sequence[TensorResult]) -> Cell:
+    pairs = dict.fromkeys((item.dtype, item.out_dtype) for item in tensors)
+    found = [before if before == after else f"{before} -> {after}" for before, after in pairs]
+    several = f"{len(found)} dtypes"
+    if len(found) > 2:
+        return Cell(several)
+    return Cell(", ".join(found) or NOTHING, brief=several if len(found) == 2 else "")
+
+
+def _threshold(operator: str, tensors: Sequence[TensorResult]) -> Cell:
+    return Cell(cuts.describe(operator, tensors), fold="end", brief=cuts.describe(operator, tensors, specs=False))
+
+
+def _joined(before: str, joint: str, after: str) -> Cell:
+    return Cell(NOTHING) if before == after == NOTHING else Cell(before, joint=joint, after=after)
+
+
+def _unsound(totals: Totals) -> Cell:
+    nan, inf = totals.sum("nan"), totals.sum("inf")
+    if nan is None and inf is None:
+        return Cell(NOTHING)
+    if not nan and not inf:
+        return Cell("0")
+    return Cell(f"{figures.count(nan or 0)}/{figures.count(inf or 0)}", "yellow")
+
+
+def _norms(totals: Totals) -> Cell:
+    if totals.norms is None:
+        return Cell(NOTHING)
+    return _joined(figures.number(totals.norms[0]), "->", figures.number(totals.norms[1]))

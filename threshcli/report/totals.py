@@ -1,0 +1,78 @@
+"""Sums over tensors, for the rows of totals and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal, Self
+
+from threshcli.report import figures
+from threshcli.results import RunResult, Scalar, TensorResult
+
+Count = Literal["selected", "kept", "changed", "zeros_before", "zeros_after", "nan", "inf"]
+_COUNTS: tuple[Count, ...] = ("selected", "kept", "changed", "zeros_before", "zeros_after", "nan", "inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What the tensors that a rule worked on come to; a count is None where none of them has it."""
+
+    tensors: int
+    elements: int
+    counts: dict[Count, tuple[int, int]]
+    """By name: the sum, and the elements of the tensors that it was taken over."""
+    low: Scalar | None
+    high: Scalar | None
+    norms: tuple[float, float] | None
+
+    @classmethod
+    def of(cls, tensors: Iterable[TensorResult]) -> Self:
+        """The totals of those `tensors` that the rule was applied to."""
+        applied = [tensor for tensor in tensors if tensor.applied]
+        counts: dict[Count, tuple[int, int]] = {}
+        for name in _COUNTS:
+            having = [(value, item.elements) for item in applied if (value := getattr(item, name)) is not None]
+            if having:
+                counts[name] = sum(value for value, _ in having), sum(elements for _, elements in having)
+        norms = [
+            (item.norm_before, item.norm_after)
+            for item in applied
+            if item.norm_before is not None and item.norm_after is not None
+        ]
+        return cls(
+            tensors=len(applied),
+            elements=sum(item.elements for item in applied),
+            counts=counts,
+            low=min(_numbers(item.min for item in applied), default=None),
+            high=max(_numbers(item.max for item in applied), default=None),
+            norms=_joined(norms) if norms else None,
+        )
+
+    def sum(self, name: Count) -> int | None:
+        """The sum of a count, or None where nothing was counted."""
+        return self.counts[name][0] if name in self.counts else None
+
+    def share(self, name: Count) -> str:
+        """A count as a percentage of the elements."""
+        return figures.percent(*self.counts[name]) if name in self.counts else figures.NOTHING
+
+
+def _numbers(values: Iterable[Scalar | None]) -> list[Scalar]:
+    """Those that can be ordered: a tensor of nothing but NaN has no extremes."""
+    return [value for value in values if value is not None and value == value]
+
+
+def _joined(norms: list[tuple[float, float]]) -> tuple[float, float]:
+    before, after = zip(*norms, strict=True)
+    return figures.root_sum_square(before), figures.root_sum_square(after)
+
+
+def tensors_of(run: RunResult) -> Iterator[TensorResult]:
+    """Every tensor of every file."""
+    return (tensor for file in run.files for tensor in file.tensors)
+
+
+def warnings_of(run: RunResult) -> list[str]:
+    """The warnings of the run, then those of its files with the file's name before them; none twice."""
+    found = [*run.warnings, *(f"{file.input}: {text}" for file in run.files for text in file.warnings)]
+    return list(dict.fromkeys(found))
