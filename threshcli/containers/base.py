@@ -133,6 +133,8 @@ class Container(ABC):
 
     name: ClassVar[str]
     extensions: ClassVar[tuple[str, ...]]
+    keeps_byte_order: ClassVar[bool] = False
+    """Whether an output may hold big-endian elements if the input did."""
 
     @abstractmethod
     def sniff(self, head: bytes) -> bool:

@@ -23,6 +23,7 @@ class Npy(Container):
 
     name = "npy"
     extensions = (".npy",)
+    keeps_byte_order = True
 
     def sniff(self, head: bytes) -> bool:
         return head.startswith(_MAGIC)
@@ -34,8 +35,9 @@ class Npy(Container):
         elements = math.prod(shape)
         there = reader.size - len(header)
         if elements * dtype.itemsize > there:
+            needed = elements * dtype.itemsize
             raise InputError(
-                f"is truncated: {elements:,} {dtype.name} need {elements * dtype.itemsize:,} bytes, {there:,} are there",
+                f"is truncated: {elements:,} {dtype.name} need {needed:,} bytes, {there:,} are there",
                 hint="copy or download it again",
             )
         axes = tuple(range(len(shape)))

@@ -60,6 +60,8 @@ class Rule(ABC):
     """Whether the rule compares abs(x); a negative threshold is refused then."""
     residual: ClassVar[bool] = False
     """Whether `--residual` can write what the rule drops."""
+    norms: ClassVar[bool] = False
+    """Whether the summary shows norms."""
 
     _: KW_ONLY
     nan: NanPolicy | None = option(None, "What becomes of NaN.", "keep|below|above|fill=V|error")
@@ -100,7 +102,7 @@ class Rule(ABC):
             )
 
     def check_values(self, dtype: DType, values: dict[str, Real]) -> None:
-        """Complain (UsageError) of thresholds, by slot, that are numbers and that elements of this dtype cannot take."""
+        """Complain (UsageError) of thresholds that are numbers, by slot, where this dtype cannot take them."""
         for slot, value in values.items():
             if isinstance(value, float) and math.isnan(value):
                 raise UsageError(f"--{slot} is NaN", hint="nothing compares with NaN; give a number")

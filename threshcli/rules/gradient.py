@@ -21,6 +21,7 @@ class Gradient(Rule):
 
     magnitude: ClassVar[bool] = True
     residual: ClassVar[bool] = True
+    norms: ClassVar[bool] = True
 
     compare: Compare = option("gt", "How abs(x) is compared with the threshold.")
 

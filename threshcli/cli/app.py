@@ -1,0 +1,99 @@
+"""The typer application: one command a rule, made from the rule's own class, and the commands that only look."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from threshcli import __version__, rules
+from threshcli.cli import info
+from threshcli.cli.command import rule_command
+from threshcli.cli.outside import Outside
+from threshcli.errors import InternalError, ThreshError, UsageError
+
+HELP = """Apply thresholds to tensor files (.npy, .safetensors, .pt).
+
+    thresh RULE -t THRESHOLD FILE... -o OUT
+
+The rule says what happens to each element, the threshold where the value to compare with comes from. Every rule
+works with every threshold, format, dtype and device. Inputs are never changed unless --in-place is given.
+"""
+_CONTEXT = {"help_option_names": ["-h", "--help"]}
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"thresh {__version__}")
+        raise typer.Exit
+
+
+def build(outside: Outside) -> typer.Typer:
+    """The application, bound to the streams and environment it is to use."""
+    app = typer.Typer(
+        name="thresh",
+        help=HELP,
+        no_args_is_help=True,
+        add_completion=True,
+        context_settings=_CONTEXT,
+        rich_markup_mode="rich",
+    )
+
+    @app.callback()
+    def root(
+        version: Annotated[
+            bool, typer.Option("--version", "-V", help="Show the version and exit.", callback=_version, is_eager=True)
+        ] = False,
+    ) -> None:
+        pass
+
+    root.__doc__ = None
+    for name, rule in rules.registered().items():
+        function = rule_command(name, rule, outside)
+        app.command(name, help=_escaped(rule.__doc__ or ""), rich_help_panel="Rules", context_settings=_CONTEXT)(
+            function
+        )
+    app.command("info", rich_help_panel="Look", context_settings=_CONTEXT)(info.command(outside))
+    return app
+
+
+def _escaped(text: str) -> str:
+    """Help text whose brackets survive."""
+    return text.replace("[", "\\[")
+
+
+def run(arguments: list[str], outside: Outside | None = None) -> int:
+    """Run a command line; returns the exit status. Errors become one line and a hint on standard error."""
+    outside = outside or Outside.process()
+    debug = "--debug" in arguments
+    try:
+        result: Any = build(outside)(arguments, standalone_mode=False, prog_name="thresh")
+    except ThreshError as error:
+        return outside.complain(error, debug)
+    except (BrokenPipeError, KeyboardInterrupt):
+        raise
+    except typer.Exit as ending:
+        return int(ending.exit_code)
+    except Exception as error:
+        if hasattr(error, "format_message"):  # a usage error of typer's, which offers no public class for it
+            return _usage(error, outside, debug)
+        fault = InternalError(f"{type(error).__name__}: {error}", hint="this is a fault of thresh; --debug shows where")
+        return outside.complain(fault.with_traceback(error.__traceback__), debug)
+    return result if isinstance(result, int) else 0
+
+
+def _usage(error: Any, outside: Outside, debug: bool) -> int:
+    """A usage error in our own form: one line, and where help is."""
+    context = getattr(error, "ctx", None)
+    path = getattr(context, "command_path", None) or "thresh"
+    message = " ".join(str(error.format_message()).split())
+    if not message:  # help was shown instead
+        return int(getattr(error, "exit_code", 2))
+    message = message[0].lower() + message[1:].rstrip(".")
+    return outside.complain(UsageError(message, hint=f"see: {path} --help"), debug)
+
+
+def entry() -> None:
+    """For tools that ask for the application, such as completion."""
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,226 @@
+"""From a rule's class to its command, and from a command's arguments to a run."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import Field
+from typing import Annotated, Any, get_args, get_type_hints
+
+import typer
+
+from threshcli import report
+from threshcli.cli import options
+from threshcli.cli.outside import Outside
+from threshcli.dtypes import DTYPES, DType
+from threshcli.errors import SomeFailed, ThreshError, UsageError
+from threshcli.plan.names import Names
+from threshcli.plan.request import Request
+from threshcli.plan.selection import Selection
+from threshcli.report import Kind
+from threshcli.results import RunResult
+from threshcli.rules.base import Rule
+from threshcli.spec import NanPolicy, Number, parse_size
+
+_SHARED: tuple[tuple[str, Any, Any], ...] = (
+    ("broadcast", options.Broadcast, False),
+    ("tensor", options.Tensor, None),
+    ("exclude", options.Exclude, None),
+    ("output", options.Output, None),
+    ("out_dir", options.OutDir, None),
+    ("in_place", options.InPlace, False),
+    ("residual", options.Residual, None),
+    ("overwrite", options.Overwrite, False),
+    ("skip_existing", options.SkipExisting, False),
+    ("dry_run", options.DryRun, False),
+    ("to", options.To, None),
+    ("out_dtype", options.OutDtype, None),
+    ("fsync", options.Fsync, None),
+    ("no_provenance", options.NoProvenance, False),
+    ("device", options.Device, "cpu"),
+    ("jobs", options.Jobs, "auto"),
+    ("max_memory", options.MaxMemory, "64MiB"),
+    ("report", options.Report, "table"),
+    ("json", options.Json, False),
+    ("progress", options.Progress, None),
+    ("quiet", options.Quiet, False),
+    ("verbose", options.Verbose, False),
+    ("color", options.Color, "auto"),
+    ("debug", options.Debug, False),
+)
+
+
+def rule_command(name: str, rule: type[Rule], outside: Outside) -> Callable[..., int]:
+    """The function behind a rule's command; its signature, which typer reads, is made from the rule's class."""
+
+    def command(**given: Any) -> int:
+        return _run(name, rule, given, outside)
+
+    parameters = [inspect.Parameter("files", inspect.Parameter.KEYWORD_ONLY, annotation=options.Files)]
+    parameters += [_parameter(*item) for item in _rule_parameters(rule)]
+    parameters += [_parameter(*item) for item in _SHARED if item[0] != "residual" or rule.residual]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {item.name: item.annotation for item in parameters}
+    return command
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+
+
+def _rule_parameters(rule: type[Rule]) -> list[tuple[str, Any, Any]]:
+    """The rule's slots and fields as typer's parameters."""
+    found: list[tuple[str, Any, Any]] = []
+    for slot in rule.slots:
+        names = [f"--{slot.name}"] + ([slot.short] if slot.short else [])
+        option = typer.Option(
+            *names, metavar="SPEC", help=slot.help, rich_help_panel=options.THRESHOLDS, show_default=False
+        )
+        found.append((slot.name, Annotated[str | None, option], None))
+    hints = get_type_hints(rule)
+    found += [(item.name, *_field_parameter(item, hints[item.name], rule)) for item in rule.options()]
+    return found
+
+
+def _field_parameter(item: Field[Any], kind: Any, rule: type[Rule]) -> tuple[Any, Any]:
+    name, metavar, text = f"--{item.name.replace('_', '-')}", item.metadata["metavar"], item.metadata["help"]
+    if item.name == "nan":
+        text = f"{text} Default: {'below' if _decides(rule) else 'keep'}."
+    elif item.default is not None and item.default is not False:
+        text = f"{text} Default: {item.default}."
+    option = typer.Option(name, metavar=metavar, help=text, rich_help_panel=options.THRESHOLDS, show_default=False)
+    if kind is bool:
+        return Annotated[bool, option], item.default
+    if _number(kind) or item.name == "nan":
+        return Annotated[str | None, option], None
+    return Annotated[kind, option], item.default
+
+
+def _decides(rule: type[Rule]) -> bool:
+    return rule().levels is not None
+
+
+def _number(kind: Any) -> bool:
+    return kind is Number or Number in get_args(kind)
+
+
+def _fields(rule: type[Rule], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The rule's fields from the command's arguments."""
+    hints = get_type_hints(rule)
+    values: dict[str, Any] = {}
+    for item in rule.options():
+        value = given[item.name]
+        if value is None:
+            continue
+        if item.name == "nan":
+            value = NanPolicy.parse(value)
+        elif _number(hints[item.name]):
+            value = _parse_number(f"--{item.name}", value)
+        values[item.name] = value
+    return values
+
+
+def _parse_number(option: str, text: str) -> Number:
+    try:
+        return Number.parse(text.removeprefix("="))
+    except UsageError as error:
+        raise UsageError(f"{option}: {error.what}", hint=error.hint) from error
+
+
+def _request(name: str, rule: type[Rule], given: Mapping[str, Any]) -> Request:
+    from threshcli import thresholds
+
+    specs = {slot.name: given[slot.name].removeprefix("=") for slot in rule.slots if given[slot.name] is not None}
+    made = rule(**_fields(rule, given))
+    made.check(frozenset(specs))
+    return Request(
+        rule=made,
+        command=name,
+        thresholds={slot: thresholds.parse(text) for slot, text in specs.items()},
+        specs=specs,
+        names=Names(
+            output=given["output"],
+            out_dir=given["out_dir"],
+            in_place=given["in_place"],
+            residual=given.get("residual"),
+            to=given["to"],
+            rule=name,
+            dry_run=given["dry_run"],
+        ),
+        selection=Selection(tuple(given["tensor"] or ()), tuple(given["exclude"] or ())),
+        out_dtype=_dtype(given["out_dtype"]),
+        broadcast=given["broadcast"],
+        overwrite=given["overwrite"],
+        skip_existing=given["skip_existing"],
+        fsync=given["fsync"],
+        provenance=not given["no_provenance"],
+        device=given["device"],
+        jobs=_jobs(given["jobs"]),
+        max_memory=parse_size(given["max_memory"]),
+        moments=_kind(given) in ("json", "ndjson", "tsv"),
+    )
+
+
+def _dtype(name: str | None) -> DType | None:
+    if name is None or name == "keep":
+        return None
+    if name not in DTYPES or not DTYPES[name].is_real:
+        known = ", ".join(item for item, dtype in DTYPES.items() if dtype.is_real)
+        raise UsageError(f"--out-dtype {name!r} is not a dtype", hint=f"there are {known}")
+    return DTYPES[name]
+
+
+def _jobs(text: str) -> int:
+    if text == "auto":
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1024:
+        raise UsageError(f"--jobs {text!r} is not a number of workers", hint="use auto, or a number from 1")
+    return int(text)
+
+
+def _kind(given: Mapping[str, Any]) -> Kind:
+    kind: Kind = "none" if given["quiet"] else "json" if given["json"] else given["report"]
+    return kind
+
+
+def _run(name: str, rule: type[Rule], given: Mapping[str, Any], outside: Outside) -> int:
+    request = _request(name, rule, given)
+    jobs = request.names.jobs(given["files"])
+    kind = _kind(given)
+    from threshcli.executors.local import Executor
+
+    with outside.progress(given["color"], enabled=_wants_progress(given)) as bar:
+        bar.start(_total(given["files"]))
+        result = Executor(request, progress=bar).run(jobs)
+    if kind != "none":
+        outside.print(report.render(result, kind, outside.terminal(given["color"]), given["verbose"]))
+    return conclude(result, kind, outside)
+
+
+def _wants_progress(given: Mapping[str, Any]) -> bool:
+    return bool(not given["quiet"] if given["progress"] is None else given["progress"])
+
+
+def _total(files: list[str]) -> int:
+    total = 0
+    for path in files:
+        try:
+            total += os.stat(path).st_size  # noqa: PTH116 - a name that is no path is told later, by its own turn
+        except OSError:
+            continue
+    return total
+
+
+def conclude(result: RunResult, kind: Kind, outside: Outside) -> int:
+    """Say what failed, last, and return the exit status of the whole call."""
+    failed = [item.error for item in result.files if item.error is not None]
+    for failure in failed:
+        outside.complain(ThreshError(failure.message, hint=failure.hint))
+    if kind in ("none", "tsv"):
+        for text in [text for item in result.files for text in item.warnings]:
+            outside.warn(text)
+    codes = {failure.exit_code for failure in failed}
+    if not codes:
+        return 0
+    return SomeFailed.exit_code if len(failed) < len(result.files) or len(codes) > 1 else codes.pop()

@@ -1,0 +1,90 @@
+"""`thresh info`: what is in a file, from its header alone."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+from threshcli import __version__, containers, report
+from threshcli.cli import options
+from threshcli.cli.command import conclude
+from threshcli.cli.outside import Outside
+from threshcli.containers.base import Tensor
+from threshcli.errors import ThreshError
+from threshcli.plan.names import display_name
+from threshcli.results import Failure, FileResult, RunResult, TensorResult
+from threshcli.storage import local
+
+
+def command(outside: Outside) -> Callable[..., int]:
+    """The function behind the command."""
+
+    def info(
+        files: options.Files,
+        json: options.Json = False,
+        verbose: options.Verbose = False,
+        color: options.Color = "auto",
+        debug: options.Debug = False,
+    ) -> int:
+        began = time.perf_counter()
+        results = tuple(describe(path) for path in files)
+        run = RunResult(
+            version=__version__,
+            command="info",
+            operator="",
+            params={},
+            device="cpu",
+            files=results,
+            seconds=time.perf_counter() - began,
+        )
+        outside.print(report.render(run, "json" if json else "table", outside.terminal(color), verbose))
+        return conclude(run, "table", outside)
+
+    info.__doc__ = """Show what is in a file: names, shapes, dtypes, sizes, metadata.
+
+    Reads headers only, whatever the file's size.
+    """
+    return info
+
+
+def describe(path: str) -> FileResult:
+    """What the header of a file says."""
+    began = time.perf_counter()
+    try:
+        with local.Source(path) as source:
+            size, contents = source.size, containers.identify(source).read(source)
+    except ThreshError as error:
+        failure = Failure(message=str(error.located(path)), hint=error.hint, exit_code=error.exit_code)
+        return FileResult(input=path, output=None, status="failed", error=failure)
+    return FileResult(
+        input=path,
+        output=None,
+        status="dry-run",
+        format=contents.container,
+        bytes_in=size,
+        seconds=time.perf_counter() - began,
+        tensors=tuple(_tensor(tensor, display_name(path)) for tensor in contents.tensors),
+        metadata=tuple(contents.metadata.items()),
+        notes=contents.notes,
+    )
+
+
+def _tensor(tensor: Tensor, stem: str) -> TensorResult:
+    return TensorResult(
+        name=tensor.name or stem,
+        shape=tensor.shape,
+        dtype=tensor.dtype.name,
+        out_dtype=tensor.dtype.name,
+        applied=False,
+        elements=math.prod(tensor.shape),
+        nbytes=tensor.nbytes,
+        layout=_layout(tensor),
+    )
+
+
+def _layout(tensor: Tensor) -> str:
+    plain = tuple(range(len(tensor.view.shape)))
+    order = tensor.view.order
+    layout = "C" if order == plain else "Fortran" if order == plain[::-1] else "permuted" if order else "strided"
+    return f"{layout}, big-endian" if tensor.view.swapped else layout

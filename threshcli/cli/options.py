@@ -1,0 +1,125 @@
+"""The options that all rules share, each once; their texts are the help and the README's reference."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import typer
+
+THRESHOLDS, SELECTION, OUTPUT, RUNNING, REPORT = "Threshold", "Selection", "Output", "Running", "Report"
+
+
+def _option(*names: str, help: str, panel: str, **more: Any) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel=panel, show_default=more.pop("show_default", False), **more)
+
+
+Files = Annotated[
+    list[str],
+    typer.Argument(
+        help="Tensor files: .npy, .safetensors, .pt; - for standard input.", metavar="FILE...", show_default=False
+    ),
+]
+Broadcast = Annotated[bool, _option("--broadcast", help="A map may broadcast to the tensor's shape.", panel=THRESHOLDS)]
+Tensor = Annotated[
+    list[str] | None,
+    _option(
+        "--tensor",
+        "-k",
+        metavar="GLOB",
+        help="Work on tensors whose names match; others are copied unchanged. Repeatable. Default: all.",
+        panel=SELECTION,
+    ),
+]
+Exclude = Annotated[
+    list[str] | None,
+    _option("--exclude", "-x", metavar="GLOB", help="Leave matching tensors as they are. Repeatable.", panel=SELECTION),
+]
+Output = Annotated[
+    str | None,
+    _option(
+        "--output",
+        "-o",
+        metavar="PATH",
+        help="Output file, or a template with {dir} {stem} {ext} {name} {rule} {i}.",
+        panel=OUTPUT,
+    ),
+]
+OutDir = Annotated[
+    str | None,
+    _option("--out-dir", "-O", metavar="DIR", help="Write outputs here, under their inputs' names.", panel=OUTPUT),
+]
+InPlace = Annotated[bool, _option("--in-place", help="Replace the inputs.", panel=OUTPUT)]
+Residual = Annotated[
+    str | None,
+    _option(
+        "--residual", metavar="PATH", help="Also write what was dropped, x - y, to this file or template.", panel=OUTPUT
+    ),
+]
+Overwrite = Annotated[bool, _option("--overwrite", help="Replace outputs that exist.", panel=OUTPUT)]
+SkipExisting = Annotated[bool, _option("--skip-existing", help="Leave outputs that exist, and go on.", panel=OUTPUT)]
+DryRun = Annotated[
+    bool, _option("--dry-run", "-n", help="Show what would be done, from the headers; write nothing.", panel=OUTPUT)
+]
+To = Annotated[
+    Literal["npy", "pt", "safetensors"] | None,
+    _option("--to", help="Format of the output. Default: by its extension, else the input's.", panel=OUTPUT),
+]
+OutDtype = Annotated[
+    str | None,
+    _option(
+        "--out-dtype",
+        metavar="DTYPE",
+        help="Dtype of the output: keep, bool, uint8, float16, ... Default: keep.",
+        panel=OUTPUT,
+    ),
+]
+Fsync = Annotated[
+    bool | None,
+    _option("--fsync/--no-fsync", help="Sync outputs to disk. Default: where a file is replaced.", panel=OUTPUT),
+]
+NoProvenance = Annotated[
+    bool, _option("--no-provenance", help="Do not note the rule in the metadata of .safetensors.", panel=OUTPUT)
+]
+Device = Annotated[
+    str,
+    _option(
+        "--device",
+        "-d",
+        metavar="DEVICE",
+        envvar="THRESH_DEVICE",
+        show_envvar=False,
+        help="auto, cpu, cuda, cuda:N or mps; also from THRESH_DEVICE. Default: cpu.",
+        panel=RUNNING,
+    ),
+]
+Jobs = Annotated[
+    str,
+    _option(
+        "--jobs",
+        "-j",
+        metavar="N",
+        help="Workers, over the tiles of a file: a number or auto (cores). Default: auto.",
+        panel=RUNNING,
+    ),
+]
+MaxMemory = Annotated[
+    str,
+    _option(
+        "--max-memory", metavar="SIZE", help="Memory for buffers, over all workers. Default: 64MiB.", panel=RUNNING
+    ),
+]
+Report = Annotated[
+    Literal["table", "json", "ndjson", "tsv", "none"],
+    _option("--report", help="Form of the report on standard output. Default: table.", panel=REPORT),
+]
+Json = Annotated[bool, _option("--json", help="The same as --report json.", panel=REPORT)]
+Progress = Annotated[
+    bool | None,
+    _option("--progress/--no-progress", help="Progress on standard error. Default: if it is a terminal.", panel=REPORT),
+]
+Quiet = Annotated[bool, _option("--quiet", "-q", help="No report and no progress; errors only.", panel=REPORT)]
+Verbose = Annotated[bool, _option("--verbose", "-v", help="A row for every tensor.", panel=REPORT)]
+Color = Annotated[
+    Literal["auto", "always", "never"], _option("--color", help="Colour. Default: auto, on terminals.", panel=REPORT)
+]
+Debug = Annotated[bool, _option("--debug", help="Show a traceback with an error.", panel=REPORT)]

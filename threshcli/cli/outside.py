@@ -1,0 +1,58 @@
+"""The world outside: streams and environment, handed in so that tests patch nothing."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TextIO
+
+from threshcli.cli import CLEANERS
+from threshcli.errors import ThreshError
+from threshcli.report.progress import Progress, progress
+from threshcli.report.terminal import Color, Terminal, safe, write_all
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """Standard output, standard error, and the environment."""
+
+    out: TextIO
+    err: TextIO
+    env: Mapping[str, str]
+    cleaners: list[Callable[[], object]] = field(default_factory=list)
+    """Told when a signal ends the process."""
+
+    @classmethod
+    def process(cls) -> Outside:
+        """Those of this process."""
+        return cls(sys.stdout, sys.stderr, os.environ, CLEANERS)
+
+    def terminal(self, color: Color) -> Terminal:
+        return Terminal.of(self.out, color, self.env)
+
+    def progress(self, color: Color, *, enabled: bool) -> Progress:
+        """A bar on standard error, if it is wanted and that is a terminal; signals take it away."""
+        bar = progress(self.err, Terminal.of(self.err, color, self.env), enabled=enabled)
+        self.cleaners.append(bar.hide)
+        return bar
+
+    def print(self, text: str) -> None:
+        """Text to standard output."""
+        write_all(self.out, text)
+
+    def complain(self, error: ThreshError, debug: bool = False) -> int:
+        """One line and a hint on standard error; returns the exit status that the error owns."""
+        lines = [f"thresh: error: {safe(str(error))}"]
+        if error.hint:
+            lines.append(f"hint: {safe(error.hint)}")
+        if debug:
+            lines += ["".join(traceback.format_exception(error)).rstrip()]
+        write_all(self.err, "\n".join(lines) + "\n")
+        return error.exit_code
+
+    def warn(self, text: str) -> None:
+        """One line of warning on standard error."""
+        write_all(self.err, f"thresh: warning: {safe(text)}\n")

@@ -1,0 +1,67 @@
+"""Workers: the calling thread and some more, each with kernels of its own, taking units of work in turn."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+from threshcli.kernels.base import Kernels
+
+Unit = TypeVar("Unit")
+
+
+class Crew:
+    """Runs units of work on up to `size` workers; kernels, and with them buffers, are kept between runs."""
+
+    def __init__(self, size: int, make: Callable[[], Kernels]) -> None:
+        self.size = size
+        self._make = make
+        self._kernels: list[Kernels] = []
+
+    def run(self, units: Iterator[Unit], work: Callable[[Unit, Kernels], None], *, alone: bool) -> None:
+        """Work on all units; the first error stops everyone and is raised. `alone` keeps it in this thread."""
+        count = 1 if alone else self.size
+        while len(self._kernels) < count:
+            self._kernels.append(self._make())
+        shift = _Shift(units, work)
+        helpers = [
+            threading.Thread(target=shift.run, args=(kernels,), daemon=True) for kernels in self._kernels[1:count]
+        ]
+        for helper in helpers:
+            helper.start()
+        try:
+            shift.run(self._kernels[0])
+        finally:
+            shift.stopped = True
+            for helper in helpers:
+                helper.join()
+        if shift.error is not None:
+            raise shift.error
+
+
+class _Shift(Generic[Unit]):
+    """One run: the units that are left, and the first error."""
+
+    def __init__(self, units: Iterator[Unit], work: Callable[[Unit, Kernels], None]) -> None:
+        self._units, self._work = units, work
+        self._lock = threading.Lock()
+        self.error: Exception | None = None
+        self.stopped = False
+
+    def run(self, kernels: Kernels) -> None:
+        with kernels.session():
+            while (unit := self._next()) is not None:
+                try:
+                    self._work(unit, kernels)
+                except Exception as error:
+                    self._fail(error)
+
+    def _next(self) -> Unit | None:
+        with self._lock:
+            return None if self.stopped else next(self._units, None)
+
+    def _fail(self, error: Exception) -> None:
+        with self._lock:
+            self.stopped = True
+            self.error = self.error or error

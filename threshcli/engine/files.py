@@ -1,0 +1,237 @@
+"""One file: its units of work, its checksums, its output."""
+
+from __future__ import annotations
+
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from threshcli.containers.base import Region
+from threshcli.engine.crew import Crew
+from threshcli.engine.ledger import Ledger
+from threshcli.engine.outcome import file_result
+from threshcli.engine.reading import Bytes, read_elements
+from threshcli.engine.tensor import TensorWork
+from threshcli.errors import InputError
+from threshcli.kernels.base import Kernels
+from threshcli.plan.files import FilePlan, OutputPlan
+from threshcli.plan.request import Request
+from threshcli.plan.tensors import TensorPlan
+from threshcli.results import FileResult
+from threshcli.stats import Counts
+from threshcli.storage.local import Source, Target
+from threshcli.thresholds.base import Mapped
+from threshcli.tiles import Tile, tile_elements, tiles
+
+_ALONE = 1 << 21  # files under so many bytes are not worth a second thread
+_SHARE = 8  # buffers that a worker uses at once, in tiles
+
+
+class Progress(Protocol):
+    """Who wants to know how many bytes are done."""
+
+    def advance(self, nbytes: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What all files of a call share: the workers, the bytes of a tile, whom to tell."""
+
+    crew: Crew
+    tile_bytes: int
+    progress: Progress
+
+
+def tile_bytes(request: Request, device: str) -> int:
+    """Bytes of a tile: 1 MiB suits a core's cache, an accelerator larger ones. `--max-memory` bounds all of them."""
+    most = 1 << 20 if device == "cpu" else 1 << 24
+    return max(1 << 16, min(most, request.max_memory // (_SHARE * request.jobs)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """A tile of a tensor, or (without a tensor) bytes [start, stop) of the input to copy to `target` or to check."""
+
+    tile: Tile
+    plan: TensorPlan | None = None
+    target: int | None = None
+
+
+class FileRun:
+    """The work on one planned file."""
+
+    def __init__(self, request: Request, plan: FilePlan, source: Source, settings: Settings) -> None:
+        self._request, self._plan, self._source, self._settings = request, plan, source, settings
+        self._moments = request.moments or request.rule.norms
+        self._counts: dict[int, Counts] = {}
+        self._lock = threading.Lock()
+        self._read, self._written, self._left = Ledger(), Ledger(), Ledger()
+        self._maps = _MapSources()
+        self._work = {
+            item.out.source: TensorWork(request.rule, item, self._maps.open, moments=self._moments)
+            for item in plan.tensors
+            if item.applied
+        }
+        self._inline = self._checked_inline()
+        self._target: Target | None = None
+        self._residual: Target | None = None
+
+    def run(self, began: float) -> FileResult:
+        """Do it: the output is complete when this returns, and absent if it raises. `began` is a perf_counter."""
+        with ExitStack() as stack:
+            stack.enter_context(self._maps)
+            self._target = self._begin(self._plan.output, stack)
+            self._residual = self._begin(self._plan.residual, stack)
+            alone = self._plan.size < _ALONE
+            self._settings.crew.run(self._units(), self._do, alone=alone)
+            self._check_regions()
+            self._source.check_unchanged()
+            self._finish(self._plan.residual, self._residual, self._left)
+            self._finish(self._plan.output, self._target, self._written)
+        seconds = time.perf_counter() - began
+        rule = self._request.rule
+        return file_result(self._plan, rule, self._counts, seconds, status="written", moments=self._moments)
+
+    def _begin(self, output: OutputPlan | None, stack: ExitStack) -> Target | None:
+        if output is None:
+            return None
+        target = Target(output.path, output.skeleton.size, replace=output.replace, fsync=output.fsync)
+        stack.callback(target.discard)
+        for offset, data in output.skeleton.segments:
+            target.write(offset, data)
+        return target
+
+    def _finish(self, output: OutputPlan | None, target: Target | None, ledger: Ledger) -> None:
+        if output is None or target is None:
+            return
+        checksums = output.skeleton.checksums
+        for checksum, known in zip(checksums, ledger.crcs(checksums), strict=True):
+            crc = _crc_of(target.read, checksum.offset, checksum.size) if known is None else known
+            for place in checksum.at:
+                target.write(place, crc.to_bytes(4, "little"))
+        target.commit()
+
+    def _units(self) -> Iterator[_Unit]:
+        """All the work: tiles of tensors, bytes to copy, bytes to check."""
+        size = self._settings.tile_bytes
+        for plan in self._plan.tensors:
+            if plan.place is not None or plan.applied:
+                widest = max(plan.view.itemsize, plan.out.dtype.itemsize)
+                for tile in tiles(plan.view.elements, tile_elements(size, widest)):
+                    yield _Unit(tile, plan)
+        skeleton = self._plan.output.skeleton if self._plan.output else None
+        for copy in skeleton.copies if skeleton else ():
+            for tile in tiles(copy.size, size):
+                yield _Unit(Tile(copy.source + tile.start, copy.source + tile.stop), None, copy.target + tile.start)
+        for region in self._plan.contents.regions:
+            if region not in self._inline:
+                for tile in tiles(region.size, size):
+                    yield _Unit(Tile(region.offset + tile.start, region.offset + tile.stop))
+
+    def _do(self, unit: _Unit, k: Kernels) -> None:
+        k.reset()
+        if unit.plan is None:
+            self._copy(unit, k)
+            return
+        plan, tile = unit.plan, unit.tile
+        nbytes = tile.count * plan.view.itemsize
+        raw = k.buffer(nbytes)
+        read_elements(self._source, plan.view, tile.start, tile.stop, raw)
+        if self._inline:
+            self._read.add(plan.view.offset + tile.start * plan.view.itemsize, nbytes, zlib.crc32(raw))
+        if plan.applied:
+            counts = Counts()
+            worked = self._work[plan.out.source].tile(k, raw, tile, counts)
+            with self._lock:
+                self._counts.setdefault(plan.out.source, Counts()).merge(counts)
+            self._write(self._target, self._plan.output, self._written, plan.place, tile, worked.out)
+            if worked.residual is not None:
+                self._write(self._residual, self._plan.residual, self._left, plan.residual_place, tile, worked.residual)
+        else:
+            if plan.view.swapped and not plan.out.swapped:
+                raw = k.store(k.load(raw, plan.tensor.dtype, swapped=True))
+            self._write(self._target, self._plan.output, self._written, plan.place, tile, raw)
+        self._settings.progress.advance(nbytes)
+
+    def _copy(self, unit: _Unit, k: Kernels) -> None:
+        """Bytes that are copied as they are, or only checked."""
+        raw = k.buffer(unit.tile.count)
+        self._source.read_into(unit.tile.start, raw)
+        crc = zlib.crc32(raw)
+        if unit.target is None:
+            self._read.add(unit.tile.start, unit.tile.count, crc)
+        elif self._target is not None:
+            self._target.write(unit.target, raw)
+            self._written.add(unit.target, unit.tile.count, crc)
+            self._settings.progress.advance(unit.tile.count)
+
+    def _write(
+        self,
+        target: Target | None,
+        output: OutputPlan | None,
+        ledger: Ledger,
+        place: int | None,
+        tile: Tile,
+        data: memoryview,
+    ) -> None:
+        if target is None or output is None or place is None:
+            return
+        offset = place + tile.start * (len(data) // tile.count)
+        target.write(offset, data)
+        if output.skeleton.checksums:
+            ledger.add(offset, len(data), zlib.crc32(data))
+
+    def _checked_inline(self) -> frozenset[Region]:
+        """The regions whose bytes pass through the tiles of one tensor anyway."""
+        passing = {
+            (plan.view.offset, plan.tensor.nbytes)
+            for plan in self._plan.tensors
+            if plan.view.contiguous and (plan.place is not None or plan.applied)
+        }
+        return frozenset(region for region in self._plan.contents.regions if (region.offset, region.size) in passing)
+
+    def _check_regions(self) -> None:
+        regions = self._plan.contents.regions
+        for region, crc in zip(regions, self._read.crcs(regions), strict=True):
+            if crc != region.crc:
+                raise InputError(
+                    f"is damaged: the bytes at {region.offset:,} do not have their CRC-32",
+                    hint="copy or download it again",
+                )
+
+
+def _crc_of(read: Callable[[int, int], bytes], offset: int, size: int) -> int:
+    """The CRC-32 of bytes that were written in another way than in one piece."""
+    crc = 0
+    for start in range(offset, offset + size, 1 << 20):
+        crc = zlib.crc32(read(start, min(1 << 20, offset + size - start)), crc)
+    return crc
+
+
+@dataclass(slots=True)
+class _MapSources:
+    """Map files that are open, each once."""
+
+    _open: dict[str, Source] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def open(self, bound: Mapped) -> Bytes:
+        """The map's file; InputError if it is not what was planned with."""
+        with self._lock:
+            source = self._open.get(bound.path)
+            if source is None:
+                source = self._open[bound.path] = Source(bound.path)
+                if source.fingerprint != bound.fingerprint:
+                    raise InputError("changed while it was read").located(bound.path)
+            return source
+
+    def __enter__(self) -> _MapSources:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for source in self._open.values():
+            source.close()

@@ -1,0 +1,46 @@
+"""CRC-32 of byte ranges that pass through in any order, piece by piece."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from threshcli.crc import crc32_combine
+
+
+class Extent(Protocol):
+    """A range of bytes."""
+
+    @property
+    def offset(self) -> int: ...
+
+    @property
+    def size(self) -> int: ...
+
+
+class Ledger:
+    """Pieces (offset, size, CRC-32) as they come; appending is safe from many threads."""
+
+    def __init__(self) -> None:
+        self._pieces: list[tuple[int, int, int]] = []
+        self._sorted = True
+
+    def add(self, offset: int, size: int, crc: int) -> None:
+        self._pieces.append((offset, size, crc))
+
+    def crcs(self, extents: Iterable[Extent]) -> list[int | None]:
+        """The CRC-32 of each range, or None where the pieces do not make it up exactly."""
+        pieces = sorted(piece for piece in self._pieces if piece[1])
+        starts = {piece[0]: index for index, piece in enumerate(pieces)}
+        return [self._crc(extent, pieces, starts) for extent in extents]
+
+    def _crc(self, extent: Extent, pieces: list[tuple[int, int, int]], starts: dict[int, int]) -> int | None:
+        at, end, crc = extent.offset, extent.offset + extent.size, 0
+        index = starts.get(at, len(pieces))
+        while at < end:
+            if index >= len(pieces) or pieces[index][0] != at:
+                return None
+            crc = crc32_combine(crc, pieces[index][2], pieces[index][1])
+            at += pieces[index][1]
+            index += 1
+        return crc if at == end else None

@@ -1,0 +1,1 @@
+"""Who runs the files of a call: one module each."""

@@ -1,0 +1,125 @@
+"""The files of a call one after another on this machine; the tiles of each are shared by all workers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from threshcli import __version__
+from threshcli.engine.crew import Crew
+from threshcli.engine.files import FileRun, Progress, Settings, tile_bytes
+from threshcli.engine.outcome import file_result
+from threshcli.errors import DeviceError, OutputError, ThreshError
+from threshcli.kernels.base import Kernels
+from threshcli.plan.files import MapFiles, plan_file, read_header
+from threshcli.plan.names import Job, display_name
+from threshcli.plan.request import Request
+from threshcli.results import Failure, FileResult, RunResult
+from threshcli.storage import local
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """Progress that nobody watches."""
+
+    def advance(self, nbytes: int) -> None:
+        """Nothing to tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Executor:
+    """Runs a request file by file; a file that fails costs that file and no other."""
+
+    request: Request
+    progress: Progress = field(default_factory=Silent)
+    done: Callable[[FileResult], None] | None = None
+    """Told of each file as it ends."""
+    kernels: tuple[str, Callable[[], Kernels]] | None = None
+    """A device's name and its kernels, instead of those of the request."""
+
+    def run(self, jobs: Sequence[Job]) -> RunResult:
+        """Work on all files. UsageError only for what makes the whole call impossible."""
+        began = time.perf_counter()
+        device, make = self.kernels or kernels_for(self.request.device)
+        if self.request.names.out_dir is not None and not self.request.names.dry_run:
+            _make_folder(self.request.names.out_dir)
+        self._check_patterns(jobs)
+        settings = Settings(Crew(self.request.jobs, make), tile_bytes(self.request, device), self.progress)
+        maps = MapFiles()
+        results = []
+        for job in jobs:
+            results.append(self._attempt(job, settings, maps, strict=len(jobs) == 1))
+            if self.done is not None:
+                self.done(results[-1])
+        return RunResult(
+            version=__version__,
+            command=self.request.command,
+            operator=self.request.rule.operator(),
+            params=self.request.params(),
+            device=device,
+            files=tuple(results),
+            seconds=time.perf_counter() - began,
+        )
+
+    def _check_patterns(self, jobs: Sequence[Job]) -> None:
+        """A pattern that matches no tensor of any file is a mistake, told before the first output."""
+        selection = self.request.selection
+        if len(jobs) < 2 or not (selection.keep or selection.exclude):
+            return
+        names: list[str] = []
+        for job in jobs:
+            try:
+                contents = read_header(job.input)[0]
+            except ThreshError:
+                continue  # told when its turn comes
+            names += [tensor.name or display_name(job.input) for tensor in contents.tensors]
+        selection.check(names)
+
+    def _attempt(self, job: Job, settings: Settings, maps: MapFiles, *, strict: bool) -> FileResult:
+        if self.request.skip_existing and job.output is not None and Path(job.output).exists():
+            return FileResult(input=job.input, output=job.output, status="skipped")
+        try:
+            return self._file(job, settings, maps, strict=strict)
+        except ThreshError as error:
+            return _failed(job, error.located(job.input))
+        except MemoryError:
+            return _failed(job, _no_memory(job))
+
+    def _file(self, job: Job, settings: Settings, maps: MapFiles, *, strict: bool) -> FileResult:
+        began = time.perf_counter()
+        with local.Source(job.input) as source:
+            plan = plan_file(self.request, job, source, maps, strict=strict)
+            if self.request.names.dry_run:
+                seconds = time.perf_counter() - began
+                return file_result(plan, self.request.rule, None, seconds, status="dry-run", moments=False)
+            return FileRun(self.request, plan, source, settings).run(began)
+
+
+def kernels_for(device: str) -> tuple[str, Callable[[], Kernels]]:
+    """The device that is meant, and how to make a worker's kernels for it; torch is only loaded for an accelerator."""
+    if device == "cpu":
+        from threshcli.kernels.numpy import NumpyKernels
+
+        return device, NumpyKernels
+    from threshcli.kernels.torch import TorchKernels, check_device
+
+    found = check_device(device)
+    return kernels_for("cpu") if found == "cpu" else (found, lambda: TorchKernels(found))
+
+
+def _make_folder(path: str) -> None:
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot be made a folder: {error.strerror}", file=path) from error
+
+
+def _failed(job: Job, error: ThreshError) -> FileResult:
+    failure = Failure(message=str(error), hint=error.hint, exit_code=error.exit_code)
+    return FileResult(input=job.input, output=job.output, status="failed", error=failure)
+
+
+def _no_memory(job: Job) -> DeviceError:
+    return DeviceError("the memory does not suffice", hint="use fewer --jobs or less --max-memory", file=job.input)

@@ -1,0 +1,164 @@
+"""One file, settled to the last byte."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from threshcli import containers
+from threshcli.containers.base import Container, Contents, Skeleton
+from threshcli.errors import OutputError, ThreshError, UsageError
+from threshcli.plan.names import Job, display_name
+from threshcli.plan.request import Request
+from threshcli.plan.tensors import TensorPlan, plan_tensor
+from threshcli.storage import local
+from threshcli.thresholds.base import Maps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputPlan:
+    """One output file: its path, its bytes but for the elements, and how it takes its place."""
+
+    path: str
+    skeleton: Skeleton
+    replace: bool
+    fsync: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilePlan:
+    """One input file, settled: the engine asks no questions after this."""
+
+    job: Job
+    contents: Contents
+    size: int
+    fingerprint: tuple[int, ...]
+    tensors: tuple[TensorPlan, ...]
+    output: OutputPlan | None
+    residual: OutputPlan | None
+    warnings: tuple[str, ...]
+    planned_size: int
+    """Bytes of the output, whether or not it is to be written."""
+
+
+class MapFiles(Maps):
+    """Headers of the map files of a call, each read once."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[Contents, tuple[int, ...]]] = {}
+
+    def contents(self, path: str) -> tuple[Contents, tuple[int, ...]]:
+        if path not in self._known:
+            self._known[path] = read_header(path)
+        return self._known[path]
+
+
+def read_header(path: str) -> tuple[Contents, tuple[int, ...]]:
+    """Contents and fingerprint of a file; errors name it."""
+    try:
+        with local.Source(path) as source:
+            return containers.identify(source).read(source), source.fingerprint
+    except ThreshError as error:
+        raise error.located(path) from error
+
+
+def plan_file(request: Request, job: Job, source: local.Source, maps: Maps, *, strict: bool) -> FilePlan:
+    """The plan of one input, open as `source`; UsageError, InputError or OutputError where there can be none. `strict`
+    refuses patterns that match no tensor; in a batch another file may have those."""
+    contents = containers.identify(source).read(source)
+    kind = containers.for_output(job.output or "", request.names.to, contents.container)
+    stem = display_name(job.input)
+    names = [tensor.name or stem for tensor in contents.tensors]
+    if strict:
+        request.selection.check(names)
+    chosen = [request.selection.chosen(name) for name in names]
+    tensors = [
+        plan_tensor(request, contents, index, name, chosen[index], kind, maps) for index, name in enumerate(names)
+    ]
+    warnings = _refused(tensors)
+    origin = contents if kind.name == contents.container else None
+    if origin is None:
+        warnings += contents.notes
+    skeleton = kind.skeleton(
+        tuple(plan.out for plan in tensors), origin, request.recipe() if request.provenance else {}
+    )
+    placed = [replace(plan, place=place) for plan, place in zip(tensors, skeleton.places, strict=True)]
+    residual, placed = _residual(request, job, source, contents, placed)
+    return FilePlan(
+        job=job,
+        contents=contents,
+        size=source.size,
+        fingerprint=source.fingerprint,
+        tensors=tuple(placed),
+        output=_output(request, source, job.output, skeleton, request.names.in_place),
+        residual=residual,
+        warnings=tuple(warnings),
+        planned_size=skeleton.size,
+    )
+
+
+def _refused(tensors: Sequence[TensorPlan]) -> list[str]:
+    """Warnings of selected tensors that the rule cannot work on; UsageError if there are no others."""
+    refused = [plan for plan in tensors if not plan.applied and plan.reason != "not selected"]
+    if refused and not any(plan.applied for plan in tensors):
+        raise UsageError(
+            f"tensor {refused[0].name!r}: {refused[0].reason}", hint="list names and dtypes with: thresh info FILE"
+        )
+    return [f"tensor {plan.name!r} is copied unchanged: {plan.reason}" for plan in refused]
+
+
+def _output(
+    request: Request, source: local.Source, path: str | None, skeleton: Skeleton, in_place: bool
+) -> OutputPlan | None:
+    """How an output takes its place; OutputError where something stands there that may not be replaced."""
+    if path is None:
+        return None
+    try:
+        return _check_output(request, source, path, skeleton, in_place)
+    except OutputError as error:
+        raise error.located(path) from error
+
+
+def _check_output(request: Request, source: local.Source, path: str, skeleton: Skeleton, in_place: bool) -> OutputPlan:
+    target = local.resolve(path)
+    old = local.existing(target)
+    if old is not None and not in_place:
+        if (old.st_dev, old.st_ino) == source.identity:
+            raise OutputError("is the input itself", hint="use --in-place to replace it")
+        if not request.overwrite:
+            raise OutputError("exists already", hint="use --overwrite to replace it, or --skip-existing to leave it")
+    fsync = old is not None if request.fsync is None else request.fsync
+    return OutputPlan(path=target, skeleton=skeleton, replace=old is not None, fsync=fsync)
+
+
+def _residual(
+    request: Request, job: Job, source: local.Source, contents: Contents, tensors: list[TensorPlan]
+) -> tuple[OutputPlan | None, list[TensorPlan]]:
+    """The output of what the rule drops: the tensors that it works on, and no others."""
+    if job.residual is None:
+        return None, tensors
+    kind: Container = containers.for_output(job.residual, None, contents.container)
+    origin = contents if kind.name == contents.container else None
+    wanted = [plan for plan in tensors if plan.applied]
+    outs = tuple(
+        replace(
+            plan.out,
+            name=plan.tensor.name if origin else plan.name,
+            dtype=plan.tensor.dtype,
+            swapped=kind.keeps_byte_order and plan.tensor.view.swapped,
+        )
+        for plan in wanted
+    )
+    if any(kind.axes(plan.out.order) != plan.out.order for plan in wanted):
+        raise UsageError(f"--residual {job.residual} cannot keep Fortran order", hint="give it the output's format")
+    skeleton = kind.skeleton(outs, origin, request.recipe() if request.provenance else {})
+    places = {plan.out.source: place for plan, place in zip(wanted, skeleton.places, strict=True)}
+    placed = [
+        replace(
+            plan,
+            residual_place=places.get(plan.out.source),
+            residual_swapped=kind.keeps_byte_order and plan.tensor.view.swapped,
+        )
+        for plan in tensors
+    ]
+    return _output(request, source, job.residual, skeleton, in_place=False), placed

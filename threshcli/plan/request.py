@@ -1,0 +1,63 @@
+"""What was asked for, parsed and resolved once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePath
+
+from threshcli.dtypes import DType
+from threshcli.plan.names import Names
+from threshcli.plan.selection import Selection
+from threshcli.rules.base import Rule
+from threshcli.thresholds.base import Threshold
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """A rule, its thresholds, the names of outputs, and how to go about it. `specs` are the thresholds as written."""
+
+    rule: Rule
+    command: str
+    thresholds: Mapping[str, Threshold]
+    specs: Mapping[str, str]
+    names: Names
+    selection: Selection = field(default_factory=Selection)
+    out_dtype: DType | None = None
+    broadcast: bool = False
+    overwrite: bool = False
+    skip_existing: bool = False
+    fsync: bool | None = None
+    provenance: bool = True
+    device: str = "cpu"
+    jobs: int = 1
+    max_memory: int = 64 << 20
+    moments: bool = False
+    """Whether means and norms are wanted by the report."""
+
+    def params(self) -> dict[str, object]:
+        """The options that decide the values written, as the report and the provenance state them."""
+        stated: dict[str, object] = dict(self.specs)
+        for item in self.rule.options():
+            value = getattr(self.rule, item.name)
+            if item.name != "nan" and value is not None:
+                stated[item.name] = value.plain if hasattr(value, "plain") else value
+        stated["nan"] = str(self.rule.nan_policy)
+        stated["scope"] = "tensor"
+        if self.out_dtype is not None:
+            stated["out_dtype"] = self.out_dtype.name
+        return stated
+
+    def recipe(self) -> dict[str, str]:
+        """Text for the metadata of an output: what was done, and nothing of when, where or by whom."""
+        stated = {
+            name: "@" + PurePath(value).name if isinstance(value, str) and value.startswith("@") else value
+            for name, value in self.params().items()
+        }
+        exact = {
+            item.name: str(getattr(self.rule, item.name))
+            for item in self.rule.options()
+            if hasattr(getattr(self.rule, item.name), "plain")
+        }
+        return {"thresh": json.dumps({"rule": self.command, **stated, **exact}, sort_keys=True)}

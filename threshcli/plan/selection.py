@@ -1,0 +1,40 @@
+"""Which tensors of a file are worked on."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from threshcli.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Shell patterns over tensor names: those to take (all, without any) and those to leave out."""
+
+    keep: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    def chosen(self, name: str) -> bool:
+        """Whether a tensor of this name is taken."""
+        kept = not self.keep or any(fnmatchcase(name, pattern) for pattern in self.keep)
+        return kept and not any(fnmatchcase(name, pattern) for pattern in self.exclude)
+
+    def idle(self, names: Sequence[str]) -> list[str]:
+        """The patterns that match none of these names."""
+        return [
+            pattern for pattern in (*self.keep, *self.exclude) if not any(fnmatchcase(name, pattern) for name in names)
+        ]
+
+    def check(self, names: Sequence[str]) -> None:
+        """UsageError, with near names, if a pattern matches none."""
+        idle = self.idle(names)
+        if idle:
+            near = difflib.get_close_matches(idle[0], names, 3, cutoff=0.4) or sorted(names)[:3]
+            held = ", ".join(repr(name) for name in near) or "no tensors at all"
+            more = f" and {len(names) - len(near)} more" if len(names) > len(near) else ""
+            raise UsageError(
+                f"no tensor matches {idle[0]!r}; there is {held}{more}", hint="list the names with: thresh info FILE"
+            )
