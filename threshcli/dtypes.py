@@ -179,7 +179,7 @@ def _key(dtype: DType, value: Real) -> int:
         return -1
     low, high = 0, dtype.top + (not dtype.infinite)
     if magnitude >= dtype.magnitude(high):
-        return int(math.copysign(1, value)) * high
+        return high if value > 0 else -high
     while high - low > 1:  # the largest key whose value is not above the magnitude
         middle = (low + high) // 2
         low, high = (middle, high) if dtype.magnitude(middle) <= magnitude else (low, middle)

@@ -53,7 +53,8 @@ class TensorResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """An error as data: what happened, a hint, and the exit status it stands for."""
+    """An error as data: what happened (to the input, unless it names another file), a hint, and the exit status it
+    stands for."""
 
     message: str
     hint: str | None

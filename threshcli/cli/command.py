@@ -19,6 +19,7 @@ from threshcli.plan.names import Names
 from threshcli.plan.request import Request
 from threshcli.plan.selection import Selection
 from threshcli.report import Kind
+from threshcli.report.terminal import Color
 from threshcli.results import RunResult
 from threshcli.rules.base import Rule
 from threshcli.spec import NanPolicy, Number, parse_size
@@ -193,9 +194,7 @@ def _run(name: str, rule: type[Rule], given: Mapping[str, Any], outside: Outside
     with outside.progress(given["color"], enabled=_wants_progress(given)) as bar:
         bar.start(_total(given["files"]))
         result = Executor(request, progress=bar).run(jobs)
-    if kind != "none":
-        outside.print(report.render(result, kind, outside.terminal(given["color"]), given["verbose"]))
-    return conclude(result, kind, outside)
+    return conclude(result, kind, outside, given["color"], given["verbose"])
 
 
 def _wants_progress(given: Mapping[str, Any]) -> bool:
@@ -212,15 +211,18 @@ def _total(files: list[str]) -> int:
     return total
 
 
-def conclude(result: RunResult, kind: Kind, outside: Outside) -> int:
-    """Say what failed, last, and return the exit status of the whole call."""
-    failed = [item.error for item in result.files if item.error is not None]
-    for failure in failed:
-        outside.complain(ThreshError(failure.message, hint=failure.hint))
+def conclude(result: RunResult, kind: Kind, outside: Outside, color: Color, verbose: bool) -> int:
+    """Report, say what failed last, and return the exit status of the whole call. A table of nothing but failures
+    would say it twice."""
+    if kind != "table" or result.status != "failed":
+        outside.print(report.render(result, kind, outside.terminal(color), verbose))
+    failed = [(item.input, item.error) for item in result.files if item.error is not None]
+    for path, failure in failed:
+        outside.complain(ThreshError(failure.message, hint=failure.hint, file=path))
     if kind in ("none", "tsv"):
         for text in [text for item in result.files for text in item.warnings]:
             outside.warn(text)
-    codes = {failure.exit_code for failure in failed}
+    codes = {failure.exit_code for _, failure in failed}
     if not codes:
         return 0
     return SomeFailed.exit_code if len(failed) < len(result.files) or len(codes) > 1 else codes.pop()

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 
-from threshcli import __version__, containers, report
+from threshcli import __version__, containers
 from threshcli.cli import options
 from threshcli.cli.command import conclude
 from threshcli.cli.outside import Outside
@@ -38,8 +38,7 @@ def command(outside: Outside) -> Callable[..., int]:
             files=results,
             seconds=time.perf_counter() - began,
         )
-        outside.print(report.render(run, "json" if json else "table", outside.terminal(color), verbose))
-        return conclude(run, "table", outside)
+        return conclude(run, "json" if json else "table", outside, color, verbose)
 
     info.__doc__ = """Show what is in a file: names, shapes, dtypes, sizes, metadata.
 
@@ -55,7 +54,7 @@ def describe(path: str) -> FileResult:
         with local.Source(path) as source:
             size, contents = source.size, containers.identify(source).read(source)
     except ThreshError as error:
-        failure = Failure(message=str(error.located(path)), hint=error.hint, exit_code=error.exit_code)
+        failure = Failure(message=error.what, hint=error.hint, exit_code=error.exit_code)
         return FileResult(input=path, output=None, status="failed", error=failure)
     return FileResult(
         input=path,

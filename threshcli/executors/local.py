@@ -83,9 +83,10 @@ class Executor:
         try:
             return self._file(job, settings, maps, strict=strict)
         except ThreshError as error:
-            return _failed(job, error.located(job.input))
+            return _failed(job, error)
         except MemoryError:
-            return _failed(job, _no_memory(job))
+            hint = "use fewer --jobs or less --max-memory"
+            return _failed(job, DeviceError("the memory does not suffice", hint=hint))
 
     def _file(self, job: Job, settings: Settings, maps: MapFiles, *, strict: bool) -> FileResult:
         began = time.perf_counter()
@@ -117,9 +118,6 @@ def _make_folder(path: str) -> None:
 
 
 def _failed(job: Job, error: ThreshError) -> FileResult:
-    failure = Failure(message=str(error), hint=error.hint, exit_code=error.exit_code)
+    what = error.what if error.file in (None, job.input) else str(error)
+    failure = Failure(message=what, hint=error.hint, exit_code=error.exit_code)
     return FileResult(input=job.input, output=job.output, status="failed", error=failure)
-
-
-def _no_memory(job: Job) -> DeviceError:
-    return DeviceError("the memory does not suffice", hint="use fewer --jobs or less --max-memory", file=job.input)

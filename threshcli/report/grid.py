@@ -95,9 +95,10 @@ def render_grid(columns: Sequence[Column], rows: Sequence[Row], terminal: Termin
 
 
 def _shown(cell: Cell, terminal: Terminal) -> Cell:
-    return replace(
-        cell, text=terminal.show(cell.text), after=terminal.show(cell.after), brief=terminal.show(cell.brief)
-    )
+    text, after, brief = (terminal.show(part) for part in (cell.text, cell.after, cell.brief))
+    if (text, after, brief) == (cell.text, cell.after, cell.brief):
+        return cell
+    return replace(cell, text=text, after=after, brief=brief)
 
 
 def _texts(rows: Sequence[Row], columns: int, brief: bool) -> list[list[str]]:
@@ -178,7 +179,7 @@ def _stacked(columns: Sequence[Column], rows: Sequence[Row], terminal: Terminal)
     lines: list[str] = []
     for row in rows:
         name = row.cells[0].plain
-        indent = " " * (2 + len(name) - len(name.lstrip(" ")))
+        indent = "    " if name.startswith("  ") else "  "  # the tensors of a file are set in already
         lines += [terminal.paint(line, row.style or "bold") for line in wrap(name, terminal.width, indent)]
         for column, cell in zip(columns[1:], row.cells[1:], strict=False):
             if not cell.blank:

@@ -12,7 +12,6 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from importlib import resources
 
 from threshcli.report.terminal import valid
 from threshcli.report.totals import Totals, tensors_of, warnings_of
@@ -49,6 +48,8 @@ def render_end(run: RunResult, *, info: bool = False) -> str:
 
 def schema_text() -> str:
     """The JSON Schema of everything that this module renders."""
+    from importlib import resources  # late: only documentation and tests ask for it
+
     return resources.files(__package__).joinpath("schema.json").read_text(encoding="utf-8")
 
 

@@ -19,7 +19,7 @@ Style = Literal["", "bold", "dim", "red", "yellow"]
 UNLIMITED = 10_000
 """The width of what is no terminal: nothing is folded there."""
 
-_NARROWEST = 10
+_NARROWEST = 16
 _GLYPHS = "\u2500\u2026"
 _SGR: dict[Style, str] = {"bold": "1", "dim": "2", "red": "31", "yellow": "33"}
 _UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})

@@ -73,7 +73,7 @@ def wrap(text: str, width: int, indent: str = "") -> list[str]:
         window = text[start : start + room + 1]
         line = _head(window, room) or window[:1]
         if start + len(line) >= len(text):
-            return [*lines, lead + line]
+            return [*lines, (lead + line).rstrip()]
         line = line[: _break(line, window[len(line)])]
         lines.append((lead + line).rstrip())
         start += len(line)

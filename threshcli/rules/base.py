@@ -95,7 +95,10 @@ class Rule(ABC):
         """Complain (UsageError) of options that make no sense together; `given` names the slots in use."""
         missing = [slot.name for slot in self.slots if slot.default is None and slot.name not in given]
         if missing:
-            raise UsageError(f"--{missing[0]} is missing", hint=f"say where to cut, for instance --{missing[0]} 0.5")
+            raise UsageError(
+                f"--{missing[0]} is missing",
+                hint="it takes a number such as 0.5, or a map: @map.npy",
+            )
         if self.nan_policy.action in ("below", "above") and self.levels is None:
             raise UsageError(
                 f"--nan {self.nan} needs a rule that decides", hint="use keep, fill=V or error, or the rule binary"

@@ -16,8 +16,8 @@ from threshcli.tiles import View
 class MapThreshold(Threshold):
     """`@maps.safetensors` goes by tensor name, `@maps.safetensors::NAME` and `@map.npy` serve every tensor.
 
-    The map has the tensor's shape, or may be broadcast to it if that was asked for. Any real dtype will do: elements and
-    thresholds are compared exactly.
+    The map has the tensor's shape, or may be broadcast to it if that was asked for. Any real dtype will do: elements
+    and thresholds are compared exactly.
     """
 
     form: ClassVar[str] = "@map.npy, @maps.safetensors, @maps.pt::NAME"

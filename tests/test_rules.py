@@ -1,0 +1,179 @@
+"""Every rule against a plain statement of what it means, element by element, through the command line."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.files import read_codes, write_codes
+from tests.harness import thresh
+from tests.reference import decode, holds, is_nan
+from tests.strategies import FLOATS, REAL, blocks
+from threshcli import rules
+from threshcli.dtypes import DTYPES, DType, Real
+
+CASES: dict[str, list[str]] = {
+    "binary": ["-t 0.5", "-t -1 --compare ge", "-t 1 --compare lt", "-t 0 --compare le --above 0 --below 1"],
+    "variable": ["-t 0.5", "-t 0 --compare ge", "-t 2 --compare lt --fill 1", "-t inf"],
+    "gradient": ["-t 0.5", "-t 0 --compare ge", "-t 1 --compare le", "-t inf --compare ge"],
+    "hard": ["-t 1", "-t 1 --compare gt --fill 1"],
+    "replace": ["-t 0.5 --value 1", "-t 1 --value 0 --compare ge"],
+    "clamp": ["--low 0 --high 1", "--low 0.5", "--high 1"],
+    "band": ["--low 0 --high 1", "--low 0 --high 1 --closed left", "--low 0 --high 1 --closed neither --outside",
+             "--low 0 --high 1 --closed right --binary", "--low 1 --high 1 --outside --binary"],
+}  # fmt: skip
+"""Options to try for each rule; a rule without an entry fails the test below."""
+
+MAGNITUDE = ("gradient", "hard")
+CLOSED = {"both": ("ge", "le"), "left": ("ge", "lt"), "right": ("gt", "le"), "neither": ("gt", "lt")}
+
+
+def test_every_rule_has_cases() -> None:
+    """A new rule is not forgotten here."""
+    assert CASES.keys() == rules.registered().keys()
+
+
+def meaning(rule: str, given: dict[str, str], dtype: DType) -> Callable[[Real], Real | None]:
+    """What becomes of one value: another value, or None where it stays."""
+    number = {name: rounded(Fraction(text) if text != "inf" else math.inf, dtype) for name, text in given.items()
+              if name in ("t", "low", "high")}  # fmt: skip
+    constant = {name: Fraction(given.get(name, default)) for name, default in
+                (("above", "1"), ("below", "0"), ("fill", "0"), ("value", "0"))}  # fmt: skip
+    compare = given.get("compare", "ge" if rule == "hard" else "gt")
+
+    def one(x: Real) -> Real | None:
+        if is_nan(x):
+            return constant["below"] if rule == "binary" or "binary" in given else None
+        if rule == "clamp":
+            low, high = number.get("low", -math.inf), number.get("high", math.inf)
+            if not dtype.is_float:
+                low, high = (edge if isinstance(edge, float) else Fraction(way(edge))
+                             for edge, way in ((low, math.ceil), (high, math.floor)))  # fmt: skip
+            return low if x < low else high if x > high else None
+        if rule == "band":
+            first, second = CLOSED[given.get("closed", "both")]
+            chosen = holds(x, first, number["low"]) and holds(x, second, number["high"])  # type: ignore[arg-type]
+            chosen ^= "outside" in given
+        else:
+            chosen = holds(abs(x) if rule in MAGNITUDE else x, compare, number["t"])  # type: ignore[arg-type]
+        if rule == "binary" or "binary" in given:
+            return constant["above" if chosen else "below"]
+        return None if chosen else constant["value" if rule == "replace" else "fill"]
+
+    return one
+
+
+def rounded(value: Real, dtype: DType) -> Real:
+    """A number as it is compared: rounded to a float dtype, exact for integers."""
+    return dtype.value(dtype.key(value)) if dtype.is_float else value
+
+
+def options(text: str) -> dict[str, str]:
+    """`-t 1 --outside` as {"t": "1", "outside": ""}."""
+    found: dict[str, str] = {}
+    for word in text.split():
+        if word.startswith("-") and not word[1:2].isdigit():
+            name = word.lstrip("-")
+            found[name] = ""
+        else:
+            found[name] = word
+    return found
+
+
+@pytest.mark.parametrize("dtype", REAL, ids=lambda dtype: dtype.name)
+@pytest.mark.parametrize("rule", sorted(CASES))
+def test_a_rule_does_what_it_says_in_every_dtype(rule: str, dtype: DType, tmp_path: Path) -> None:
+    """All values of an 8-bit dtype, hard ones of the others; kept elements keep their bits."""
+    if not dtype.signed:
+        pytest.skip("float8_e8m0fnu has no zero to fill with")
+    codes = list(range(2 if dtype.kind == "bool" else 256)) if dtype.itemsize == 1 else specials(dtype)
+    write_codes(tmp_path / "x.safetensors", {"x": (dtype, codes)})
+    for number, text in enumerate(CASES[rule]):
+        out = tmp_path / f"{number}.safetensors"
+        ran = thresh(rule, tmp_path / "x.safetensors", *text.split(), "-o", out, "-q")
+        assert ran.status == 0, ran.err
+        one = meaning(rule, options(text), dtype)
+        for before, after in zip(codes, read_codes(out)["x"][1], strict=True):
+            wanted = one(decode(before, dtype))
+            if wanted is None:
+                assert after == before, f"{text}: {decode(before, dtype)} should stay"
+            else:
+                assert decode(after, dtype) == wanted, f"{text}: {decode(before, dtype)}"
+
+
+def specials(dtype: DType) -> list[int]:
+    """Codes where things go wrong: extremes, zeros, infinities, NaN, neighbours of the thresholds above."""
+    keys = {0, 1, -1, 2, dtype.keys.low, dtype.keys.high, dtype.keys.high - 1}
+    for value in (Fraction(1, 2), Fraction(1), Fraction(2), Fraction(-1)):
+        key = dtype.key(value) if dtype.is_float else int(value)
+        keys |= {key - 1, key, key + 1}
+    codes = [dtype.code(key) for key in sorted(keys) if dtype.keys.low <= key <= dtype.keys.high]
+    return codes + ([dtype.nan, dtype.sign, dtype.nan | dtype.sign] if dtype.is_float else [])
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_a_rule_may_be_applied_piece_by_piece(data: st.DataObject) -> None:
+    """The concatenation law: apply(cat(a, b)) == cat(apply(a), apply(b))."""
+    from tests.reference import pack, unpack
+    from threshcli.kernels.base import Scalar
+    from threshcli.kernels.numpy import NumpyKernels
+    from threshcli.spec import ONE
+
+    name = data.draw(st.sampled_from(sorted(rules.registered())))
+    rule = rules.registered()[name](**({"value": ONE} if name == "replace" else {}))
+    dtype = data.draw(st.sampled_from([dtype for dtype in REAL if dtype.signed]))
+    a, b = data.draw(blocks(dtype)), data.draw(blocks(dtype))
+    cuts = [Scalar(Fraction(1, 2)), Scalar(Fraction(2))][: len(rule.slots)]
+    k = NumpyKernels()
+
+    def apply(codes: list[int]) -> list[int]:
+        k.reset()
+        return unpack(k.store(rule.apply(k, k.load(pack(codes, dtype), dtype), dtype, *cuts).out), dtype)
+
+    assert apply(a + b) == apply(a) + apply(b)
+
+
+@pytest.mark.parametrize("policy", ["keep", "below", "above", "fill=7", "error"])
+def test_a_decision_treats_nan_as_asked(policy: str, tmp_path: Path) -> None:
+    """keep, below, above, fill=V and error, for binary."""
+    dtype = DTYPES["float32"]
+    codes = [dtype.code(dtype.key(Fraction(2))), dtype.nan, 0]
+    write_codes(tmp_path / "x.safetensors", {"x": (dtype, codes)})
+    ran = thresh(
+        "binary", tmp_path / "x.safetensors", "-t", "1", "--nan", policy, "-o", tmp_path / "y.safetensors", "--json"
+    )
+    if policy == "error":
+        assert ran.status == 4
+        assert not (tmp_path / "y.safetensors").exists()
+        return
+    after = [decode(code, dtype) for code in read_codes(tmp_path / "y.safetensors")["x"][1]]
+    wanted = {"below": Fraction(0), "above": Fraction(1), "fill=7": Fraction(7)}
+    assert after[0] == 1
+    assert after[2] == 0
+    assert is_nan(after[1]) if policy == "keep" else after[1] == wanted[policy]
+    assert ran.tensor["selected"] == (2 if policy == "above" else 1)
+    assert ran.tensor["nan"] == 1
+
+
+@pytest.mark.parametrize("rule", ["variable -t 1", "hard -t 1", "clamp --low 1", "band --low 1 --high 2 --outside"])
+def test_nan_passes_a_rule_that_keeps_values_unless_told_otherwise(rule: str, tmp_path: Path) -> None:
+    """NaN keeps its bits, payload included; fill=V replaces it; below and above are refused."""
+    for dtype in FLOATS:
+        if not dtype.signed:
+            continue
+        write_codes(tmp_path / "x.safetensors", {"x": (dtype, [dtype.nan])})
+        for policy, wanted in ((None, dtype.nan), ("fill=1", dtype.encode(Fraction(1)))):
+            more = [] if policy is None else ["--nan", policy]
+            ran = thresh(
+                *rule.split(), tmp_path / "x.safetensors", *more, "-o", tmp_path / "y.safetensors", "--overwrite", "-q"
+            )
+            assert ran.status == 0
+            assert read_codes(tmp_path / "y.safetensors")["x"][1] == [wanted]
+        assert thresh(*rule.split(), tmp_path / "x.safetensors", "--nan", "above", "-n").status == 2
