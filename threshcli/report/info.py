@@ -63,7 +63,7 @@ def _about(file: FileResult, terminal: Terminal) -> Iterator[str]:
     for text in said:
         head = text[: terminal.width]  # what is cut off anyway need not be made safe: metadata can be megabytes
         shown = terminal.show(head) + ("" if head == text else " " * terminal.width)
-        yield "  " + shorten(shown, terminal.width - 2, "end", terminal.ellipsis)
+        yield ("  " + shorten(shown, terminal.width - 2, "end", terminal.ellipsis)).rstrip()
 
 
 def _closing(run: RunResult) -> str:

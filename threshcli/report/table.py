@@ -14,6 +14,7 @@ from threshcli.report.totals import Totals, tensors_of, warnings_of
 from threshcli.results import FileStatus, RunResult
 
 _MOST_WARNINGS = 20
+_SHORTEST = 1e-6  # seconds that a speed can be told of
 _STATES: tuple[FileStatus, ...] = ("written", "dry-run", "skipped", "failed")
 
 
@@ -63,7 +64,7 @@ def _closing(summary: Summary) -> Iterator[str]:
 def _effort(run: RunResult, totals: Totals) -> str:
     """Elements, time and speed, the device, bytes."""
     done = totals.elements if totals.counts else 0
-    speed = f", {figures.rate(done, run.seconds)}" if done and run.seconds > 0 else ""
+    speed = f", {figures.rate(done, run.seconds)}" if done and run.seconds > _SHORTEST else ""
     read = figures.size(sum(file.bytes_in for file in run.files))
     written = figures.size(sum(file.bytes_out for file in run.files))
     what = f"{figures.counted(done, 'element')} in {figures.duration(run.seconds)}{speed} on {run.device}"

@@ -74,7 +74,7 @@ def wrap(text: str, width: int, indent: str = "") -> list[str]:
         line = _head(window, room) or window[:1]
         if start + len(line) >= len(text):
             return [*lines, (lead + line).rstrip()]
-        line = line[: _break(line, window[len(line)])]
+        line = line[: _break(line, text[start + len(line)])]
         lines.append((lead + line).rstrip())
         start += len(line)
         while text[start : start + 1] == " ":
