@@ -1,0 +1,40 @@
+"""The sample files are what their script makes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+SAMPLES = Path(__file__).parent.parent / "sample_data"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which make.py has just worked."""
+    folder = tmp_path_factory.mktemp("samples")
+    subprocess.run([sys.executable, str(SAMPLES / "make.py"), str(folder)], check=True)
+    return folder
+
+
+def test_every_sample_comes_from_the_script_and_is_small(made: Path) -> None:
+    names = {path.name for path in SAMPLES.iterdir() if path.is_file()} - {"make.py"}
+    assert names == {path.name for path in made.iterdir()}
+    assert all((SAMPLES / name).stat().st_size < 200_000 for name in names)
+
+
+@pytest.mark.parametrize("name", ["prob.npy", "limits.npy", "volume.npy", "signal.npy", "weights.safetensors"])
+def test_the_script_writes_the_same_bytes_again(name: str, made: Path) -> None:
+    assert (made / name).read_bytes() == (SAMPLES / name).read_bytes()
+
+
+def test_the_gradients_come_out_alike_again(made: Path) -> None:
+    """Their last bits depend on the processor, so their values are compared, not their bytes."""
+    old, new = (torch.load(folder / "grads.pt", weights_only=True) for folder in (SAMPLES, made))
+    assert old.keys() == new.keys()
+    assert old["step"] == new["step"]
+    torch.testing.assert_close(new["grads"], old["grads"])
+    torch.testing.assert_close(new["optimizer"]["state"], old["optimizer"]["state"])
