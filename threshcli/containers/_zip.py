@@ -60,7 +60,8 @@ def records(reader: Reader) -> dict[str, Record]:
     for entry in entries:
         folder, _, name = entry.orig_filename.partition("/")
         if folder != entries[0].orig_filename.partition("/")[0] or not name or name in found:
-            raise InputError(f"holds a stray record {entry.orig_filename[:80]!r}: torch.save has not written it")
+            hint = "unpack it, and name the .npy files" if folder.endswith(".npy") else None
+            raise InputError(f"holds {entry.orig_filename[:80]!r}: torch.save has not written it", hint=hint)
         found[name] = _record(reader, entry, end)
     for (_, record), (entry, _) in pairwise(zip(entries, found.values(), strict=True)):
         if record.offset + record.size > entry.header_offset:
