@@ -32,13 +32,14 @@ class Range:
         return self.low > self.high
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DType:
     """One element type: its name (torch's), its kind, its size, and for floating point its layout of bits.
 
     `mantissa` and `bias` as in the format's definition; `top` is the largest key (that of infinity where the
     format has one, else of the largest finite value); `infinite` says whether top is infinity; `nan` is the code
-    of a NaN. `signed` is False for float8_e8m0fnu, whose codes are exponents and which has no zero.
+    of a NaN. `signed` is False for float8_e8m0fnu, whose codes are exponents and which has no zero. There is one
+    instance of each type, so types are compared by identity.
     """
 
     name: str
@@ -53,9 +54,6 @@ class DType:
 
     def __repr__(self) -> str:
         return self.name
-
-    def __hash__(self) -> int:
-        return hash(self.name)
 
     @cached_property
     def bits(self) -> int:
@@ -252,6 +250,7 @@ DTYPES: dict[str, DType] = {
 """Every element type that a rule may meet, by name; containers add opaque ones that are only copied."""
 
 
+@lru_cache(maxsize=64)
 def opaque(name: str) -> DType:
     """A type whose bytes are carried along unread (packed 4- and 6-bit floats, for instance)."""
     return DType(name, "opaque", 1)

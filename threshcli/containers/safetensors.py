@@ -52,7 +52,7 @@ class Safetensors(Container):
                 hint="copy or download it again",
             )
         _check(reader)
-        header: dict[str, Any] = json.loads(reader.read(8, length))
+        header: dict[str, Any] = json.loads(reader.read(8, length), object_pairs_hook=_without_duplicates)
         metadata = header.pop("__metadata__", None) or {}
         tensors = tuple(_tensor(name, entry, 8 + length) for name, entry in header.items())
         return Contents(self.name, tensors, metadata)
@@ -91,6 +91,16 @@ def _check(reader: Reader) -> None:
     except (SafetensorError, OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:160]
         raise InputError(f"is not a sound safetensors file: {reason}", hint="copy or download it again") from error
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; the library's parser lets a name stand twice and takes the last."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"is not a sound safetensors file: {twice!r} stands twice in its header")
+    return found
 
 
 def _tensor(name: str, entry: dict[str, Any], start: int) -> Tensor:
