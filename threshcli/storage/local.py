@@ -188,12 +188,10 @@ class Target:
     def commit(self) -> None:
         """Give the output its name; synced to disk if asked for."""
         try:
-            with _writing():
+            with _writing(), _synced_folder(self._folder if self._fsync else None):
                 if self._fsync:
                     os.fsync(self._fd)
                 self._name()
-                if self._fsync:
-                    _sync_folder(self._folder)
         finally:
             self.discard()
 
@@ -243,9 +241,15 @@ def _allocate(fd: int, size: int) -> None:
         os.ftruncate(fd, size)
 
 
-def _sync_folder(folder: str) -> None:
+@contextlib.contextmanager
+def _synced_folder(folder: str | None) -> Iterator[None]:
+    """Sync a folder after its entries have changed; what can fail before that, fails first."""
+    if folder is None:
+        yield
+        return
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
+        yield
         os.fsync(fd)
     finally:
         os.close(fd)
