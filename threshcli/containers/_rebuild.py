@@ -157,11 +157,12 @@ def _rebuilt(tensor: OutTensor, storage: _Storage, site: Site | None) -> Call:
         strides = site.strides
     old: tuple[Any, ...] = () if site is None else site.args
     gradient, hooks = old[4:6] if len(old) > 4 else (False, Call(_HOOKS, ()))
-    gradient = gradient and _differentiable(tensor.dtype)
-    function = _REBUILD
+    untyped = storage.kind is _UNTYPED  # torch fails to load such a tensor with a gradient, Parameters aside
+    gradient = gradient and _differentiable(tensor.dtype) and not untyped
     args: tuple[Any, ...] = (Persistent(storage), 0, (*tensor.shape,), strides, gradient, hooks)
-    if storage.kind is _UNTYPED:
-        function, args = _REBUILD_ANY, (*args, Global("torch", tensor.dtype.name))
+    if untyped:
+        args = (*args, Global("torch", tensor.dtype.name))
+    function = _REBUILD_ANY if untyped else _REBUILD
     if site is not None and site.call.function.path == WITH_ATTRIBUTES:
         _, kind, _, state = site.call.args
         return Call(site.call.function, (function, kind, args, state))
