@@ -144,21 +144,20 @@ def test_nobody_imports_what_another_package_keeps_private() -> None:
     assert {name for name in private if part(name) != "threshcli"} == set()
 
 
-def test_torch_stays_in_its_corners() -> None:
-    corners = ("kernels.torch", "kernels._torch", "containers.pt", "containers._pt")
-    assert [name for name in importers("torch") if not name.startswith(corners)] == []
+TORCH = ("kernels.torch", "kernels._torch")
+"""The modules that know torch; .pt is read and written without it."""
 
 
-def test_torch_is_imported_late_except_by_its_kernels_which_are() -> None:
-    """Containers are all imported to look at a file; the kernels of torch only when an accelerator is asked for."""
-    assert [name for name in importers("torch", late=False) if not name.startswith("kernels.")] == []
-    at_once = {
-        (name, item.module)
-        for name, path in modules().items()
-        for item in imports(path)
-        if not item.late and item.module.startswith(("threshcli.kernels.torch", "threshcli.kernels._torch"))
-    }
-    assert {name for name, _ in at_once if not name.startswith(("kernels.torch", "kernels._torch"))} == set()
+def test_torch_stays_in_its_kernels() -> None:
+    assert [name for name in importers("torch") if not name.startswith(TORCH)] == []
+
+
+def test_the_kernels_of_torch_are_imported_late() -> None:
+    """They are asked for when a device is chosen, and not before."""
+    inside = tuple(f"threshcli.{name}" for name in TORCH)
+    others = [name for name in modules() if not name.startswith(TORCH)]
+    asked = {(name, item.module) for name in others for item in imports(modules()[name]) if not item.late}
+    assert {name for name, module in asked if module.startswith(inside)} == set()
 
 
 @pytest.mark.parametrize("name", ["errors", "dtypes", "spec", "tiles", "results", "cli", "cli.app", "plan", "report"])

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.lib import format as npy_format
+from safetensors.numpy import save_file
 
 THRESH = (sys.executable, "-m", "threshcli")
 HEAVY = {"torch", "numpy", "rich", "safetensors"}
@@ -23,18 +25,15 @@ _LISTENING = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DF
 @pytest.fixture
 def samples(tmp_path: Path) -> Path:
     """A folder of tiny inputs."""
-    from safetensors.numpy import save_file
-
     array = np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4)
     np.save(tmp_path / "x.npy", array)
     save_file({"a": array, "b": array.astype(np.float16)}, tmp_path / "x.safetensors")
+    torch.save({"a": [torch.from_numpy(array)], "b": 3}, tmp_path / "x.pt")
     return tmp_path
 
 
-def run(*arguments: str, cwd: Path | None = None, **more: int) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*THRESH, *arguments], cwd=cwd, capture_output=True, text=True, timeout=60, check=False, **more
-    )
+def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*THRESH, *arguments], cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
 
 
 def heavy(*arguments: str, cwd: Path, status: int = 0) -> set[str]:
@@ -78,8 +77,8 @@ def test_a_mistake_on_the_command_line_is_told_before_anything_heavy_is_imported
     assert heavy(*arguments, cwd=samples, status=2) == set()
 
 
-@pytest.mark.parametrize("name", ["x.npy", "x.safetensors"])
-def test_numpy_files_and_safetensors_on_the_cpu_do_without_torch(name: str, samples: Path) -> None:
+@pytest.mark.parametrize("name", ["x.npy", "x.safetensors", "x.pt"])
+def test_every_format_does_without_torch_on_the_cpu(name: str, samples: Path) -> None:
     assert "torch" not in heavy("gradient", name, "-t", "0.5", "-O", "out", cwd=samples)
     assert "torch" not in heavy("info", name, cwd=samples)
 
