@@ -12,7 +12,7 @@ from threshcli.errors import UsageError
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE](?P<exponent>[+-]?\d+))?", re.ASCII)
 _SPECIAL = {"inf": math.inf, "infinity": math.inf, "nan": math.nan}
-_SIZE = re.compile(r"(\d+)\s*(|k|m|g|t)(i?b)?", re.ASCII | re.IGNORECASE)
+_SIZE = re.compile(r"(\d{1,18})\s*(|k|m|g|t)(i?b)?", re.ASCII | re.IGNORECASE)
 _FARTHEST_EXPONENT = 5000  # beyond every dtype by far; keeps 1e999999999 from being spelled out
 
 
@@ -34,7 +34,7 @@ class Number:
         match = _NUMBER.fullmatch(word)
         if match is None or len(word) > 4000:
             raise UsageError(f"{text!r} is not a number", hint="write it as 0.5, -1e-3, inf or nan")
-        if match["exponent"] is not None and abs(int(match["exponent"][:9])) > _FARTHEST_EXPONENT:
+        if match["exponent"] is not None and abs(int(match["exponent"])) > _FARTHEST_EXPONENT:
             mantissa, _, exponent = word.lower().partition("e")
             word_value = Fraction(mantissa + "e" + ("-" if exponent.startswith("-") else "") + str(_FARTHEST_EXPONENT))
             return cls(word, word_value)
@@ -61,7 +61,7 @@ class Number:
         try:
             return float(self.value)
         except OverflowError:
-            return math.copysign(math.inf, self.value)
+            return math.inf if self.value > 0 else -math.inf
 
     def code(self, dtype: DType, option: str) -> int:
         """The bits that store this number in `dtype`; UsageError, naming the option, where it has none."""
