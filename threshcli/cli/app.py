@@ -37,7 +37,7 @@ def build(outside: Outside) -> typer.Typer:
         no_args_is_help=True,
         add_completion=True,
         context_settings=_CONTEXT,
-        rich_markup_mode="rich",
+        rich_markup_mode=None,
     )
 
     @app.callback()
@@ -51,16 +51,9 @@ def build(outside: Outside) -> typer.Typer:
     root.__doc__ = None
     for name, rule in rules.registered().items():
         function = rule_command(name, rule, outside)
-        app.command(name, help=_escaped(rule.__doc__ or ""), rich_help_panel="Rules", context_settings=_CONTEXT)(
-            function
-        )
+        app.command(name, help=rule.__doc__, rich_help_panel="Rules", context_settings=_CONTEXT)(function)
     app.command("info", rich_help_panel="Look", context_settings=_CONTEXT)(info.command(outside))
     return app
-
-
-def _escaped(text: str) -> str:
-    """Help text whose brackets survive."""
-    return text.replace("[", "\\[")
 
 
 def run(arguments: list[str], outside: Outside | None = None) -> int:

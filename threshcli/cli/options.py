@@ -16,7 +16,7 @@ def _option(*names: str, help: str, panel: str, **more: Any) -> Any:
 Files = Annotated[
     list[str],
     typer.Argument(
-        help="Tensor files: .npy, .safetensors, .pt; - for standard input.", metavar="FILE...", show_default=False
+        help="Tensor files: .npy, .safetensors, .pt; - for standard input.", metavar="FILE", show_default=False
     ),
 ]
 Broadcast = Annotated[bool, _option("--broadcast", help="A map may broadcast to the tensor's shape.", panel=THRESHOLDS)]

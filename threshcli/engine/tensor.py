@@ -120,7 +120,7 @@ class TensorWork:
         counts.extremes(found.low, found.high)
         counts.selected += chosen + (found.nan if self._rule.nan_policy.action == "above" else 0)
         counts.changed += self._changed(k, x, out, selected, found.nan)
-        counts.zeros_after += k.zeros(out)
+        counts.zeros_after += self._zeros_after(k, out, elements, chosen, found.nan)
         if self._moments:
             clean = not (found.nan or found.inf)
             sums, squares = k.moments(x, clean=clean, precise=self._precise)
@@ -129,6 +129,12 @@ class TensorWork:
             counts.squares_after.add(
                 k.moments(out, clean=False if not clean else self._finite, precise=self._precise)[1]
             )
+
+    def _zeros_after(self, k: Kernels, out: Block, elements: int, chosen: int, nan: int) -> int:
+        levels = self._rule.levels
+        if levels is None or nan:
+            return k.zeros(out)
+        return chosen * (levels[0].value == 0) + (elements - chosen) * (levels[1].value == 0)
 
     @property
     def _finite(self) -> bool:

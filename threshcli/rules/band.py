@@ -21,10 +21,12 @@ _CLOSED: dict[str, tuple[Compare, Compare]] = {
 
 @dataclass(frozen=True)
 class Band(Rule):
-    """Keep x inside [low, high], fill outside; or the other way round, or as a mask.
+    """Keep what lies between two thresholds, fill the rest.
 
     Formula: y = x if low <= x <= high else fill; --closed says which ends belong to the band, --outside keeps what is
     not in it, --binary writes 1 and 0 (or --above and --below) instead of x and fill.
+
+    Example: thresh band depth.npy --low 0.5 --high 20 --binary -o valid.npy
     """
 
     slots: ClassVar[tuple[Slot, ...]] = (

@@ -12,9 +12,11 @@ from threshcli.spec import ONE, ZERO, Number
 
 @dataclass(frozen=True)
 class Binary(Rule):
-    """Write one value where x is above the threshold, another elsewhere.
+    """Write 1 where x is above the threshold, 0 elsewhere.
 
     Formula: y = above if x > T else below. The result has the input's dtype unless --out-dtype says otherwise.
+
+    Example: thresh binary prob.npy -t 0.5 --out-dtype bool -o mask.npy
     """
 
     compare: Compare = option("gt", "How x is compared with the threshold.")

@@ -18,6 +18,8 @@ class Clamp(Rule):
 
     Formula: y = min(max(x, low), high). Limits of integers are real numbers: a fractional low is taken up, a fractional
     high down to the next integer, and one beyond the dtype's range limits nothing.
+
+    Example: thresh clamp image.npy --low 0 --high 1 -o limited.npy
     """
 
     slots: ClassVar[tuple[Slot, ...]] = (

@@ -13,10 +13,12 @@ from threshcli.spec import ZERO, Number
 
 @dataclass(frozen=True)
 class Hard(Rule):
-    """Keep x where its magnitude reaches the threshold, fill elsewhere.
+    """Keep x where |x| reaches the threshold, fill elsewhere.
 
     Formula: y = x if abs(x) >= T else fill: hard thresholding, where an element at the cut stays (Donoho & Johnstone
     1994, doi:10.1093/biomet/81.3.425; the convention of PyWavelets).
+
+    Example: thresh hard noisy.npy -t 0.8 -o clean.npy
     """
 
     magnitude: ClassVar[bool] = True

@@ -13,9 +13,11 @@ from threshcli.spec import Number
 
 @dataclass(frozen=True)
 class Replace(Rule):
-    """Keep x where it is above the threshold, --value elsewhere.
+    """Keep x above the threshold, write --value elsewhere.
 
     Formula: y = x if x > T else value, as torch.nn.functional.threshold(x, T, value).
+
+    Example: thresh replace depth.npy -t 0 --value nan -o depth-clean.npy
     """
 
     compare: Compare = option("gt", "How x is compared with the threshold.")

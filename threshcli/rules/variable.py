@@ -12,10 +12,12 @@ from threshcli.spec import ZERO, Number
 
 @dataclass(frozen=True)
 class Variable(Rule):
-    """Keep x where it is above its threshold, fill elsewhere; made for maps.
+    """Keep x above its own threshold, fill elsewhere.
 
     Formula: y = x if x > T else fill. The threshold is usually a map with one value per element (-t @map.npy); a map of
     another shape is refused unless --broadcast.
+
+    Example: thresh variable heat.npy -t @limits.npy -o seen.npy
     """
 
     compare: Compare = option("gt", "How x is compared with the threshold.")
