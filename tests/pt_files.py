@@ -190,3 +190,14 @@ def alike(one: Any, other: Any) -> bool:
 
 def vars_of(value: Any) -> dict[str, Any]:
     return getattr(value, "__dict__", {}) if isinstance(value, dict | torch.Tensor) else {}
+
+
+def trained(kind: type[torch.optim.Optimizer], **options: Any) -> dict[str, Any]:
+    """A checkpoint as training scripts write them, after one step."""
+    torch.manual_seed(1)
+    model = torch.nn.Sequential(torch.nn.Linear(5, 4), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 2))
+    optimizer = kind(model.parameters(), **options)
+    model(torch.randn(3, 5)).square().sum().backward()
+    optimizer.step()
+    states = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+    return {**states, "epoch": 3, "best": 0.25, "args": {"lr": 1e-3, "name": "été", "layers": (5, 4)}, "rng": [None]}

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
 import warnings
 from collections import Counter, OrderedDict
@@ -30,6 +27,7 @@ from tests.pt_files import (
     saved,
     sound,
     storage_bytes,
+    trained,
     written,
 )
 from threshcli.containers.base import Contents, OutTensor
@@ -52,17 +50,6 @@ VIEWS = {
     "empty": BASE[3:3],
     "empty matrix": torch.empty(0, 3),
 }
-
-
-def trained(kind: type[torch.optim.Optimizer], **options: Any) -> dict[str, Any]:
-    """A checkpoint as training scripts write them, after one step."""
-    torch.manual_seed(1)
-    model = torch.nn.Sequential(torch.nn.Linear(5, 4), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 2))
-    optimizer = kind(model.parameters(), **options)
-    model(torch.randn(3, 5)).square().sum().backward()
-    optimizer.step()
-    states = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-    return {**states, "epoch": 3, "best": 0.25, "args": {"lr": 1e-3, "name": "été", "layers": (5, 4)}, "rng": [None]}
 
 
 def tied() -> Any:
@@ -210,46 +197,6 @@ def test_a_device_that_is_not_here_is_no_matter() -> None:
         assert b"cuda:0" in written(there, contents, plain(contents, copied=copied))
 
 
-def swapped(name: str, data: bytes) -> bytes:
-    """A record as a big-endian machine would write it, for storages of float32."""
-    if name.endswith("/byteorder"):
-        return b"big"
-    return np.frombuffer(data, "<f4").astype(">f4").tobytes() if "/data/" in name else data
-
-
-def test_a_big_endian_archive_stays_one() -> None:
-    """Its tensors are marked, and a copied storage still means the same."""
-    big = repacked(saved([BASE, BASE[2:5]]), swapped)
-    contents = read(big)
-    assert all(tensor.view.swapped for tensor in contents.tensors)
-    for copied in (True, False):
-        out = written(big, contents, plain(contents, copied=copied))
-        assert alike(loaded(out), [BASE, BASE[2:5]])
-    mixed = (plain(contents)[0], replace(plain(contents)[1], swapped=False))
-    with pytest.raises(UsageError, match="one byte order"):
-        written(big, contents, mixed)
-
-
-def test_old_archives_without_newer_records_are_read() -> None:
-    """Before torch 2.1 there was no word on byte order, before 2.7 none on alignment."""
-    newer = ("byteorder", ".format_version", ".storage_alignment", "serialization_id")
-    old = repacked(saved(trained(torch.optim.Adam)), lambda name, data: None if name.endswith(newer) else data)
-    contents = read(old)
-    assert alike(loaded(written(old, contents, plain(contents, copied=False))), loaded(old))
-
-
-def test_checksums_that_were_never_computed_are_not_checked() -> None:
-    """torch can be told to leave them out; a note says so."""
-    torch.serialization.set_crc32_options(False)
-    try:
-        contents = read(saved([BASE]))
-    finally:
-        torch.serialization.set_crc32_options(True)
-    assert contents.regions == ()
-    assert any("checksums" in note for note in contents.notes)
-    assert len(read(saved([BASE])).regions) == 1
-
-
 def test_names_are_paths_and_no_two_are_equal() -> None:
     """A path that is taken gets a number."""
     value = {"a.b": torch.ones(1), "a": {"b": torch.ones(1)}, "state": {0: {"x": torch.ones(1)}}, 1: [torch.ones(2)]}
@@ -294,21 +241,3 @@ def test_ten_thousand_tensors_take_a_moment() -> None:
     out = written(data, contents, plain(contents, copied=False))
     assert len(loaded(out)) == 10_000
     assert time.perf_counter() - start < 20, "it takes about two"
-
-
-def test_reading_and_writing_do_not_import_torch(tmp_path: Path) -> None:
-    """Importing it takes longer than most files."""
-    (tmp_path / "x.pt").write_bytes(saved(trained(torch.optim.Adam)))
-    code = """
-import sys
-from threshcli.containers.pt import Pt
-from threshcli.storage.local import Source
-from threshcli.containers.base import OutTensor
-with Source(sys.argv[1]) as source:
-    contents = Pt().read(source)
-outs = tuple(OutTensor(t.name, t.dtype, t.shape, t.view.order, source=i) for i, t in enumerate(contents.tensors))
-Pt().skeleton(outs, contents, {})
-sys.exit("torch" in sys.modules)
-"""
-    ran = subprocess.run([sys.executable, "-c", code, str(tmp_path / "x.pt")], env=dict(os.environ), check=False)
-    assert ran.returncode == 0

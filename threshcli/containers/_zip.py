@@ -154,7 +154,7 @@ class Layout:
 
     def _add(self, name: str, size: int, data: bytes | None) -> int:
         encoded, header = f"archive/{name}".encode(), self.size
-        wide = struct.pack("<QQ", size, size) if size >= _FULL else b""
+        wide = struct.pack("<QQ", size, 0) if size >= _FULL else b""  # torch leaves one of them to the descriptor
         wide += struct.pack("<Q", header) if header >= _FULL else b""
         extra = struct.pack("<HH", 1, len(wide)) + wide if wide else b""
         padding = -(header + _LOCAL.size + len(encoded) + len(extra) + 4) % _ALIGNMENT
