@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import Field
@@ -20,7 +21,7 @@ from threshcli.plan.request import Request
 from threshcli.plan.selection import Selection
 from threshcli.report import Kind
 from threshcli.report.terminal import Color
-from threshcli.results import RunResult
+from threshcli.results import FileResult, RunResult
 from threshcli.rules.base import Rule
 from threshcli.spec import NanPolicy, Number, parse_size
 
@@ -193,8 +194,17 @@ def _run(name: str, rule: type[Rule], given: Mapping[str, Any], outside: Outside
 
     with outside.progress(given["color"], enabled=_wants_progress(given)) as bar:
         bar.start(_total(given["files"]))
-        result = Executor(request, progress=bar).run(jobs)
+        done = _events(outside) if kind == "ndjson" else None
+        result = Executor(request, progress=bar, done=done).run(jobs)
     return conclude(result, kind, outside, given["color"], given["verbose"])
+
+
+def _events(outside: Outside) -> Callable[[FileResult], None]:
+    """Prints each file as it ends."""
+    from threshcli.report.machine import render_event
+
+    numbers = itertools.count()
+    return lambda file: outside.print(render_event(file, next(numbers)))
 
 
 def _wants_progress(given: Mapping[str, Any]) -> bool:
@@ -214,7 +224,11 @@ def _total(files: list[str]) -> int:
 def conclude(result: RunResult, kind: Kind, outside: Outside, color: Color, verbose: bool) -> int:
     """Report, say what failed last, and return the exit status of the whole call. A table of nothing but failures
     would say it twice."""
-    if kind != "table" or result.status != "failed":
+    if kind == "ndjson":
+        from threshcli.report.machine import render_end
+
+        outside.print(render_end(result))
+    elif kind != "table" or result.status != "failed":
         outside.print(report.render(result, kind, outside.terminal(color), verbose))
     failed = [(item.input, item.error) for item in result.files if item.error is not None]
     for path, failure in failed:

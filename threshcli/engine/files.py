@@ -141,8 +141,10 @@ class FileRun:
         nbytes = tile.count * plan.view.itemsize
         raw = k.buffer(nbytes)
         read_elements(self._source, plan.view, tile.start, tile.stop, raw)
+        crc = None
         if self._inline:
-            self._read.add(plan.view.offset + tile.start * plan.view.itemsize, nbytes, zlib.crc32(raw))
+            crc = zlib.crc32(raw)
+            self._read.add(plan.view.offset + tile.start * plan.view.itemsize, nbytes, crc)
         if plan.applied:
             counts = Counts()
             worked = self._work[plan.out.source].tile(k, raw, tile, counts)
@@ -153,8 +155,8 @@ class FileRun:
                 self._write(self._residual, self._plan.residual, self._left, plan.residual_place, tile, worked.residual)
         else:
             if plan.view.swapped and not plan.out.swapped:
-                raw = k.store(k.load(raw, plan.tensor.dtype, swapped=True))
-            self._write(self._target, self._plan.output, self._written, plan.place, tile, raw)
+                raw, crc = k.store(k.load(raw, plan.tensor.dtype, swapped=True)), None
+            self._write(self._target, self._plan.output, self._written, plan.place, tile, raw, crc)
         self._settings.progress.advance(nbytes)
 
     def _copy(self, unit: _Unit, k: Kernels) -> None:
@@ -177,13 +179,14 @@ class FileRun:
         place: int | None,
         tile: Tile,
         data: memoryview,
+        crc: int | None = None,
     ) -> None:
         if target is None or output is None or place is None:
             return
         offset = place + tile.start * (len(data) // tile.count)
         target.write(offset, data)
         if output.skeleton.checksums:
-            ledger.add(offset, len(data), zlib.crc32(data))
+            ledger.add(offset, len(data), zlib.crc32(data) if crc is None else crc)
 
     def _checked_inline(self) -> frozenset[Region]:
         """The regions whose bytes pass through the tiles of one tensor anyway."""
