@@ -12,12 +12,16 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from threshcli.report.terminal import UNLIMITED, Color, Terminal, safe, valid, write_all
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 
 @pytest.fixture
@@ -106,9 +110,17 @@ def test_columns_of_the_environment_go_before_the_size(
 
 
 def test_a_terminal_that_does_not_know_its_size_has_80_columns(tty: tuple[io.TextIOWrapper, int]) -> None:
-    """Serial lines say 0."""
+    """Serial lines say 0, and what only looks like a terminal cannot be asked."""
     termios.tcsetwinsize(tty[0].fileno(), (0, 0))
     assert Terminal.of(tty[0], "auto", {}).width == 80
+    assert Terminal.of(LooksLikeOne(), "auto", {}).width == 80
+
+
+class LooksLikeOne(io.StringIO):
+    """A stream of a notebook, say: a terminal without a descriptor."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 def test_what_is_no_terminal_has_no_width(tmp_path: Path) -> None:
@@ -170,26 +182,18 @@ def test_letters_that_the_encoding_lacks_are_escaped_where_their_width_counts() 
     assert Terminal(encoding="latin-1").show("é漢") == "é\\u6f22"
 
 
-class Trickle(io.RawIOBase):
-    """A raw file that takes three bytes at a time, and now and then none."""
+class Trickle(io.FileIO):
+    """A raw file, as below stdout with PYTHONUNBUFFERED=1, that takes three bytes at a time."""
 
-    def __init__(self) -> None:
-        self.taken = b""
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: object) -> int:
-        part = bytes(memoryview(data))[:3]  # type: ignore[arg-type]  # RawIOBase has it as a Buffer since 3.12 only
-        self.taken += part
-        return len(part)
+    def write(self, data: ReadableBuffer, /) -> int:
+        return super().write(memoryview(data)[:3])
 
 
-def test_short_writes_are_continued() -> None:
+def test_short_writes_are_continued(tmp_path: Path) -> None:
     """A raw stdout may take less than it is given; all of the text arrives."""
-    raw = Trickle()
-    write_all(io.TextIOWrapper(raw, encoding="utf-8"), "a long text, é and \ud800\n" * 10)
-    assert raw.taken == b"a long text, \xc3\xa9 and \\ud800\n" * 10
+    with io.TextIOWrapper(Trickle(tmp_path / "out", "w"), encoding="utf-8") as stream:
+        write_all(stream, "a long text, é and \ud800\n" * 10)
+    assert (tmp_path / "out").read_bytes() == b"a long text, \xc3\xa9 and \\ud800\n" * 10
 
 
 def test_a_stream_of_text_alone_is_written_to() -> None:

@@ -121,33 +121,37 @@ def _texts(rows: Sequence[Row], columns: int, brief: bool) -> list[list[str]]:
 
 def _fit(columns: Sequence[Column], rows: Sequence[Row], width: int) -> tuple[list[_Placed], list[list[str]]] | None:
     """The columns that fit, as few as possible dropped, and the texts of all; None where no choice fits."""
-    long, brief = (_texts(rows, len(columns), short) for short in (False, True))
+    texts = [_texts(rows, len(columns), brief) for brief in (False, True)]
+    natural = [[_widest(lines, i) for i in range(len(columns))] for lines in texts]
     blank = [all(row.kind == "heading" or row.cells[i].blank for row in rows) for i in range(len(columns))]
     droppable = sorted((i for i, item in enumerate(columns) if item.importance), key=lambda i: columns[i].importance)
     droppable.sort(key=lambda i: not blank[i])
     for gone in range(len(droppable) + 1):
         left = [i for i in range(len(columns)) if i not in droppable[:gone]]
         room = width - _GAP * (len(left) - 1)
-        for texts, squeeze in ((long, False), (brief, False), (brief, True)):
-            titles = [columns[i].title if texts is long else columns[i].short for i in left]
-            widths = [max(_natural(texts, i), len(title)) for i, title in zip(left, titles, strict=True)]
+        for brief, squeeze in ((False, False), (True, False), (True, True)):
+            widths = [max(natural[brief][i], len(columns[i].short if brief else columns[i].title)) for i in left]
             if squeeze:
-                _squeeze([columns[i] for i in left], titles, widths, room)
+                _squeeze([columns[i] for i in left], widths, room)
             if sum(widths) <= room:
-                return [_Placed(*item) for item in zip(left, titles, widths, strict=True)], texts
+                return [_placed(columns[i], i, space) for i, space in zip(left, widths, strict=True)], texts[brief]
     return None
 
 
-def _natural(texts: Sequence[Sequence[str]], index: int) -> int:
+def _widest(texts: Sequence[Sequence[str]], index: int) -> int:
     return min(_WIDEST, max((cells(row[index]) for row in texts if row), default=0))
 
 
-def _squeeze(columns: Sequence[Column], titles: Sequence[str], widths: list[int], room: int) -> None:
+def _placed(column: Column, index: int, width: int) -> _Placed:
+    return _Placed(index, column.title if len(column.title) <= width else column.short, width)
+
+
+def _squeeze(columns: Sequence[Column], widths: list[int], room: int) -> None:
     """Take from the columns that fold, the last first, what is over the room."""
-    for i in reversed(range(len(columns))):
+    for i, column in reversed(list(enumerate(columns))):
         over = sum(widths) - room
-        if columns[i].folds and over > 0:
-            widths[i] = min(widths[i], max(columns[i].least, len(titles[i]), widths[i] - over))
+        if column.folds and over > 0:
+            widths[i] = min(widths[i], max(column.least, len(column.short), widths[i] - over))
 
 
 def _fitted(

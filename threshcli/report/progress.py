@@ -98,7 +98,7 @@ class Bar(Progress):
 
 def describe(done: int, total: int, speed: float) -> str:
     """The words beside the bar; the most important first, for what does not fit is cut off."""
-    share = f"{done * 100 // total:3}%  " if total else ""  # rounded down: 100% is said when it is true
+    share = f"{min(100, done * 100 // total):3}%  " if total else ""  # rounded down: 100% is said when it is true
     of = f" of {figures.size(total)}" if total else ""
     left = f", {figures.duration(round((total - done) / speed))} left" if speed > 0 and total >= done else ""
     pace = f", {figures.size(round(speed))}/s" if speed > 0 else ""
@@ -129,7 +129,7 @@ def _rich(stream: TextIO, terminal: Terminal) -> RichProgress:
         _environ={},
     )
     return Progress(
-        BarColumn(bar_width=min(_WIDEST_BAR, terminal.width // 4)),
+        BarColumn(min(_WIDEST_BAR, terminal.width // 4), complete_style="cyan", finished_style="cyan"),
         TextColumn("{task.fields[said]}", markup=False, table_column=Column(no_wrap=True)),
         console=console,
         auto_refresh=False,

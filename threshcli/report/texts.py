@@ -38,12 +38,10 @@ def _tail(text: str, width: int) -> str:
 
 
 def shorten(text: str, width: int, where: Literal["middle", "end"], ellipsis: str) -> str:
-    """`text` in at most `width` columns, an ellipsis in place of what is left out."""
+    """`text` in at most `width` columns (four or more), an ellipsis in place of what is left out."""
     if cells(text) <= width:
         return text
     room = width - cells(ellipsis)
-    if room < 2:
-        return _head(text, width)
     if where == "end":
         return _head(text, room).rstrip() + ellipsis
     return _head(text, (room + 1) // 2) + ellipsis + _tail(text, room // 2)

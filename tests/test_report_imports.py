@@ -1,0 +1,35 @@
+"""What reports cost to import: next to nothing, tried in a fresh process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("rich", "numpy", "torch", "typer")
+SMALL_RUN = """
+from threshcli.report import render
+from threshcli.report.terminal import Terminal
+from threshcli.results import FileResult, RunResult, TensorResult
+tensor = TensorResult(name="w", shape=(3,), dtype="float32", out_dtype="float32", applied=True, elements=3)
+file = FileResult(input="a.npy", output="b.npy", status="written", tensors=(tensor,))
+run = RunResult(version="1", command="variable", operator="x > T", params={}, device="cpu", files=(file,), seconds=1.0)
+for kind in ("table", "json", "ndjson", "tsv"):
+    assert render(run, kind, Terminal(is_terminal=True, width=80, colour=True), False)
+"""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import threshcli.report",
+        "import threshcli.report.progress, threshcli.report.terminal",
+        SMALL_RUN,
+    ],
+)
+def test_nothing_heavy_is_imported(code: str) -> None:
+    """Not by the package, nor by a report on names in ASCII; rich comes with the bar and with wide characters."""
+    seen = f"import sys\n{code}\nprint(*(name for name in {HEAVY!r} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", seen], capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"
