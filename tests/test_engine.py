@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.harness import thresh
-from threshcli.engine.files import tile_bytes
+from threshcli.engine.files import tile_bytes, workers
 
 RNG = np.random.default_rng(7)
 LONG = 3 * 65536 + 1234  # several tiles of the smallest size, and a part of one
@@ -220,18 +220,22 @@ def header(path: Path) -> bytes:
 
 
 def test_the_memory_for_buffers_bounds_the_tiles() -> None:
-    """Workers share --max-memory; no tile is smaller than 64 KiB."""
+    """Workers share --max-memory; where it is too small for all of them, there are fewer."""
     from threshcli.plan.names import Names
     from threshcli.plan.request import Request
     from threshcli.rules.binary import Binary
 
-    def size(jobs: int, memory: int, device: str = "cpu") -> int:
-        request = Request(
+    def request(jobs: int, memory: int) -> Request:
+        return Request(
             rule=Binary(), command="binary", thresholds={}, specs={}, names=Names(), jobs=jobs, max_memory=memory
         )
-        return tile_bytes(request, device)
+
+    assert workers(request(64, 1 << 24)) == 8
+
+    def size(jobs: int, memory: int, device: str = "cpu") -> int:
+        return tile_bytes(request(jobs, memory), device)
 
     assert size(2, 64 << 20) == 1 << 20
     assert size(2, 8 << 20) == 1 << 19
-    assert size(64, 1 << 20) == 1 << 16
+    assert size(64, 1 << 20) == 1 << 18
     assert size(1, 1 << 30, "cuda:0") > 1 << 20

@@ -29,6 +29,7 @@ from threshcli.tiles import Tile, tile_elements, tiles
 
 _ALONE = 1 << 21  # files under so many bytes are not worth a second thread
 _SHARE = 8  # buffers that a worker uses at once, in tiles
+_SMALLEST = 1 << 18  # bytes of the smallest tile worth having: a leaf of float32
 
 
 class Progress(Protocol):
@@ -46,10 +47,15 @@ class Settings:
     progress: Progress
 
 
+def workers(request: Request) -> int:
+    """Workers that `--max-memory` has room for: each needs its buffers for the smallest tile."""
+    return max(1, min(request.jobs, request.max_memory // (_SHARE * _SMALLEST)))
+
+
 def tile_bytes(request: Request, device: str) -> int:
     """Bytes of a tile: 1 MiB suits a core's cache, an accelerator larger ones. `--max-memory` bounds all of them."""
     most = 1 << 20 if device == "cpu" else 1 << 24
-    return max(1 << 16, min(most, request.max_memory // (_SHARE * request.jobs)))
+    return max(_SMALLEST, min(most, request.max_memory // (_SHARE * workers(request))))
 
 
 @dataclass(frozen=True, slots=True)

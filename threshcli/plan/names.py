@@ -54,6 +54,8 @@ class Names:
             raise UsageError(f"{given[0]} and {given[1]} exclude each other", hint="choose where the output goes once")
         if not given and not self.dry_run:
             raise UsageError("nowhere to write", hint="say -o FILE, -O FOLDER or --in-place; -n shows the plan only")
+        if self.output == "-":
+            raise UsageError("tensors cannot be written to standard output yet", hint="name a file: -o OUT.npy")
         for option, template in (("-o", self.output), ("--residual", self.residual)):
             if template is not None and inputs > 1 and not _FIELD.search(template):
                 raise UsageError(

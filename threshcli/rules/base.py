@@ -124,7 +124,9 @@ class Rule(ABC):
         """Why the rule cannot work on elements of this dtype, or None where it can."""
         if dtype.is_real:
             return None
-        return f"{dtype.name} values have no order" if dtype.kind == "complex" else f"{dtype.name} can only be copied"
+        if dtype.kind != "complex":
+            return f"{dtype.name} can only be copied"
+        return f"magnitudes of {dtype.name} are not supported yet" if self.magnitude else f"{dtype.name} has no order"
 
     @classmethod
     def options(cls) -> list[Field[Any]]:
