@@ -239,3 +239,28 @@ def test_the_memory_for_buffers_bounds_the_tiles() -> None:
     assert size(2, 8 << 20) == 1 << 19
     assert size(64, 1 << 20) == 1 << 18
     assert size(1, 1 << 30, "cuda:0") > 1 << 20
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f2", "i2", "u1", "?"])
+@pytest.mark.parametrize(
+    "rule", ["gradient", "variable", "hard", "replace --value 0", "band", "binary --out-dtype float64"]
+)
+def test_counts_are_the_same_in_the_quick_and_in_the_general_way(rule: str, dtype: str, tmp_path: Path) -> None:
+    """A number allows short cuts that a map of the same number does not."""
+    data = (RNG.standard_normal(5000) * 2).astype(dtype)
+    data[:100] = 0
+    np.save(tmp_path / "x.npy", data)
+    for number in (0, 1, 2):
+        np.save(tmp_path / "m.npy", np.full(data.shape, number, np.float64))
+        found = []
+        for cut in (str(number), f"@{tmp_path}/m.npy"):
+            slots = ["--low", "0", "--high", cut] if rule == "band" else ["-t", cut]
+            ran = thresh(*rule.split(), tmp_path / "x.npy", *slots, "-o", tmp_path / "y.npy", "--overwrite", "--json")
+            tensor = reported(ran)
+            del tensor["threshold"]
+            found.append((tensor, (tmp_path / "y.npy").read_bytes()))
+        assert found[0] == found[1]
+        if tensor["out_dtype"] == tensor["dtype"]:
+            out = np.load(tmp_path / "y.npy")
+            assert tensor["changed"] == np.count_nonzero(data != out)
+            assert tensor["zeros_after"] == np.count_nonzero(out == 0)

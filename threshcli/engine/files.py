@@ -72,13 +72,14 @@ class FileRun:
 
     def __init__(self, request: Request, plan: FilePlan, source: Source, settings: Settings) -> None:
         self._request, self._plan, self._source, self._settings = request, plan, source, settings
-        self._moments = request.moments or request.rule.norms
         self._counts: dict[int, Counts] = {}
         self._lock = threading.Lock()
         self._read, self._written, self._left = Ledger(), Ledger(), Ledger()
         self._maps = _MapSources()
         self._work = {
-            item.out.source: TensorWork(request.rule, item, self._maps.open, moments=self._moments)
+            item.out.source: TensorWork(
+                request.rule, item, self._maps.open, norms=request.rule.norms, means=request.moments
+            )
             for item in plan.tensors
             if item.applied
         }
@@ -100,7 +101,7 @@ class FileRun:
             self._finish(self._plan.output, self._target, self._written)
         seconds = time.perf_counter() - began
         rule = self._request.rule
-        return file_result(self._plan, rule, self._counts, seconds, status="written", moments=self._moments)
+        return file_result(self._plan, rule, self._counts, seconds, status="written", moments=self._request.moments)
 
     def _begin(self, output: OutputPlan | None, stack: ExitStack) -> Target | None:
         if output is None:

@@ -79,8 +79,8 @@ def _tensor_result(plan: TensorPlan, rule: Rule, counts: Counts | None, *, momen
         min=counts.low,
         max=counts.high,
         mean=_mean(counts) if moments else None,
-        norm_before=math.sqrt(counts.squares.total) if moments else None,
-        norm_after=math.sqrt(counts.squares_after.total) if moments else None,
+        norm_before=math.sqrt(counts.squares.total) if moments or rule.norms else None,
+        norm_after=math.sqrt(counts.squares_after.total) if moments or rule.norms else None,
     )
 
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from threshcli.dtypes import DType
+from threshcli.engine.counting import Counting
 from threshcli.engine.reading import Bytes, read_elements
 from threshcli.errors import InputError, UsageError
-from threshcli.kernels.base import Block, Cut, Kernels, Mask, Measure, Scalar
+from threshcli.kernels.base import Block, Cut, Kernels, Scalar
 from threshcli.plan.tensors import TensorPlan
 from threshcli.rules.base import Outcome, Rule
 from threshcli.spec import ZERO, Number
 from threshcli.stats import Counts
 from threshcli.thresholds.base import Fixed, Mapped
 from threshcli.tiles import Tile
-
-_PRECISE = 1 << 22  # tensors under this many elements have their squares taken in float64
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +28,12 @@ class Worked:
 class TensorWork:
     """A rule at work on one tensor; shared by all workers, it keeps nothing but the plan."""
 
-    def __init__(self, rule: Rule, plan: TensorPlan, maps: Callable[[Mapped], Bytes], *, moments: bool) -> None:
-        self._rule, self._plan, self._maps, self._moments = rule, plan, maps, moments
-        self._precise = plan.view.elements < _PRECISE
+    def __init__(
+        self, rule: Rule, plan: TensorPlan, maps: Callable[[Mapped], Bytes], *, norms: bool, means: bool
+    ) -> None:
+        self._rule, self._plan, self._maps = rule, plan, maps
+        elements = plan.view.elements
+        self._counting = Counting(rule, plan.tensor.dtype, plan.out.dtype, elements, norms=norms, means=means)
 
     def tile(self, k: Kernels, raw: memoryview, tile: Tile, counts: Counts) -> Worked:
         """Work on the elements in `raw`; what it counts is added to `counts`."""
@@ -43,7 +44,7 @@ class TensorWork:
         self._check_order(k, cuts, tile)
         outcome = self._rule.apply(k, x, plan.out.dtype, *cuts)
         out = self._treat_nan(k, x, outcome, found.nan) if found.nan else outcome.out
-        self._count(k, x, out, outcome.selected, found, counts)
+        self._counting.tile(k, x, out, outcome.selected, found, cuts, counts)
         residual = None
         if plan.residual_place is not None:
             dropped = k.both(k.invert(outcome.selected), k.invert(k.isnan(x)))
@@ -110,48 +111,3 @@ class TensorWork:
         elif policy.action == "below" and levels:
             value = levels[1]
         return k.where(k.isnan(x), value, outcome.out, dtype)
-
-    def _count(self, k: Kernels, x: Block, out: Block, selected: Mask, found: Measure, counts: Counts) -> None:
-        elements, chosen = k.elements(x), k.count(selected)
-        counts.elements += elements
-        counts.nan += found.nan
-        counts.inf += found.inf
-        counts.zeros_before += found.zeros
-        counts.extremes(found.low, found.high)
-        counts.selected += chosen + (found.nan if self._rule.nan_policy.action == "above" else 0)
-        counts.changed += self._changed(k, x, out, selected, found.nan)
-        counts.zeros_after += self._zeros_after(k, out, elements, chosen, found.nan)
-        if self._moments:
-            clean = not (found.nan or found.inf)
-            sums, squares = k.moments(x, clean=clean, precise=self._precise)
-            counts.sums.add(sums)
-            counts.squares.add(squares)
-            counts.squares_after.add(
-                k.moments(out, clean=False if not clean else self._finite, precise=self._precise)[1]
-            )
-
-    def _zeros_after(self, k: Kernels, out: Block, elements: int, chosen: int, nan: int) -> int:
-        levels = self._rule.levels
-        if levels is None or nan:
-            return k.zeros(out)
-        return chosen * (levels[0].value == 0) + (elements - chosen) * (levels[1].value == 0)
-
-    @property
-    def _finite(self) -> bool:
-        """Whether finite elements stay finite: a constant may be infinite, a cast may overflow."""
-        same: DType = self._plan.out.dtype
-        numbers = [number for _, number in self._rule.constants()]
-        return same is self._plan.tensor.dtype and all(not isinstance(number.value, float) for number in numbers)
-
-    def _changed(self, k: Kernels, x: Block, out: Block, selected: Mask, nan: int) -> int:
-        """How many values differ from the input's. Two constants in another dtype are looked for in x itself, which is
-        quicker than comparing two dtypes."""
-        levels = self._rule.levels
-        if out.dtype is x.dtype or levels is None or nan:
-            return k.changed(x, out, nan)
-        same = 0
-        for number, mask in ((levels[0], selected), (levels[1], k.invert(selected))):
-            if x.dtype.encode(number.value) is not None:
-                equal = k.between(x, ("ge", Scalar(number.value)), ("le", Scalar(number.value)))
-                same += k.count(k.both(mask, equal))
-        return k.elements(x) - same

@@ -65,7 +65,7 @@ def _bit_extremes(data: Array, dtype: DType) -> Extremes:
     odd = not dtype.negative_zero and sign and negative >= 0 and bool(np.any(data == sign))
     if positive > top or negative > top or odd:
         return _bit_extremes_with_nan(data, dtype)
-    smallest = int(data.min())
+    smallest = 0 if positive >= 0 and negative >= 0 and sign else int(data.min())
     high = positive if positive >= 0 else sign - smallest
     low = -negative if negative >= 0 and sign else smallest
     found = 0
@@ -92,15 +92,17 @@ def isnan(data: Array, dtype: DType) -> Array:
     return found
 
 
-def moments(data: Array, dtype: DType, clean: bool, arena: Arena, precise: bool) -> tuple[list[float], list[float]]:
-    """For each leaf the sum of the finite values, and of their squares."""
+def moments(
+    data: Array, dtype: DType, clean: bool, arena: Arena, precise: bool, sums_wanted: bool
+) -> tuple[list[float], list[float]]:
+    """For each leaf the sum of the finite values (0 unless wanted), and of their squares."""
     sums, squares = [], []
     for start in range(0, data.size, LEAF):
         leaf = data[start : start + LEAF]
         with arena.scratch():
             total = None
             if clean and not precise and leaf.size == LEAF:
-                total = _quick(leaf, dtype, arena)
+                total = _quick(leaf, dtype, arena, sums_wanted)
             total = total or _exact(leaf, dtype, clean)
         sums.append(total[0])
         squares.append(total[1])
@@ -116,13 +118,14 @@ def _exact(leaf: Array, dtype: DType, clean: bool) -> tuple[float, float]:
         return float(values.sum()), float(np.dot(values, values))
 
 
-def _quick(leaf: Array, dtype: DType, arena: Arena) -> tuple[float, float] | None:
+def _quick(leaf: Array, dtype: DType, arena: Arena, sums_wanted: bool) -> tuple[float, float] | None:
     """Sums in runs of float32, then float64; None where that loses too much."""
     total = square = 0.0
     with np.errstate(all="ignore"):
         for part in _float32_parts(leaf, dtype, arena):
             rows = part.reshape(-1, _RUN)
-            total += float(np.matmul(rows, _ones(part)).sum(dtype=np.float64))
+            if sums_wanted:
+                total += float(np.matmul(rows, _ones(part)).sum(dtype=np.float64))
             square += float(np.vecdot(rows, rows).sum(dtype=np.float64))
     safe = _SAFE[0] < square < _SAFE[1] or (square == 0 and dtype.kind in ("int", "uint", "bool"))
     return (total, square) if safe else None

@@ -150,8 +150,9 @@ class Kernels(ABC):
         """How many elements are zero, of either sign."""
         return self.count(self.within(x, Range(0, 0))) if x.dtype.signed else 0
 
-    def moments(self, x: Block, *, clean: bool, precise: bool) -> tuple[list[float], list[float]]:
-        """`sums` and `squares` of a Measure alone; `clean` tells that x has neither NaN nor infinity."""
+    def moments(self, x: Block, *, clean: bool, precise: bool, sums: bool = True) -> tuple[list[float], list[float]]:
+        """`sums` (which may be zeros unless wanted) and `squares` of a Measure alone; `clean` tells that x has neither
+        NaN nor infinity."""
         found = self.measure(x, moments=True, precise=precise)
         return found.sums, found.squares
 

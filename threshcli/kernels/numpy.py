@@ -205,10 +205,15 @@ class NumpyKernels(Kernels):
 
     def zeros(self, x: Block) -> int:
         with self._arena.scratch():
-            return super().zeros(x)
+            if x.dtype in NATIVE or not x.dtype.negative_zero:
+                return super().zeros(x)
+            bits: Array = x.data
+            rest = self._arena.take(bits.size, bits.dtype)
+            np.bitwise_and(bits, bits.dtype.type(x.dtype.sign - 1), out=rest)
+            return int(bits.size - np.count_nonzero(rest))
 
-    def moments(self, x: Block, *, clean: bool, precise: bool) -> tuple[list[float], list[float]]:
-        return measuring.moments(x.data, x.dtype, clean, self._arena, precise)
+    def moments(self, x: Block, *, clean: bool, precise: bool, sums: bool = True) -> tuple[list[float], list[float]]:
+        return measuring.moments(x.data, x.dtype, clean, self._arena, precise, sums)
 
     def changed(self, x: Block, y: Block, nan: int) -> int:
         if nan or x.dtype is not y.dtype or not x.dtype.is_float or x.dtype in NATIVE:

@@ -45,6 +45,10 @@ class Band(Rule):
     def levels(self) -> tuple[Number, Number] | None:
         return (self.above or ONE, self.below or ZERO) if self.binary else None
 
+    @property
+    def filler(self) -> Number | None:
+        return None if self.binary else self.fill or ZERO
+
     def operator(self) -> str:
         left, right = (sign.replace("g", "<").replace("l", "<") for sign in _CLOSED[self.closed])
         text = f"low {left[0]}{'=' * left.endswith('e')} x {right[0]}{'=' * right.endswith('e')} high"
@@ -65,4 +69,4 @@ class Band(Rule):
             selected = k.both(k.invert(selected), k.invert(k.isnan(x)))
         if self.levels:
             return Outcome(k.where(selected, *self.levels, out), selected)
-        return Outcome(k.where(selected, x, self.fill or ZERO, out), selected)
+        return Outcome(k.where(selected, x, self.filler or ZERO, out), selected)

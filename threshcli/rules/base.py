@@ -76,6 +76,11 @@ class Rule(ABC):
         return None
 
     @property
+    def filler(self) -> Number | None:
+        """What a rule that keeps values writes in place of those it does not select, if that is one number."""
+        return getattr(self, "fill", None)
+
+    @property
     def default_nan(self) -> NanPolicy:
         """NaN passes rules that keep values; for a decision it is a comparison that failed."""
         return NanPolicy("below" if self.levels else "keep")

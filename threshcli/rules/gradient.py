@@ -8,7 +8,7 @@ from typing import ClassVar
 from threshcli.dtypes import Compare, DType
 from threshcli.kernels.base import Block, Cut, Kernels
 from threshcli.rules.base import Outcome, Rule, option
-from threshcli.spec import ZERO
+from threshcli.spec import ZERO, Number
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,10 @@ class Gradient(Rule):
     norms: ClassVar[bool] = True
 
     compare: Compare = option("gt", "How abs(x) is compared with the threshold.")
+
+    @property
+    def filler(self) -> Number:
+        return ZERO
 
     def apply(self, k: Kernels, x: Block, out: DType, *cuts: Cut) -> Outcome:
         (threshold,) = cuts

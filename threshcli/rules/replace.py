@@ -23,6 +23,10 @@ class Replace(Rule):
     compare: Compare = option("gt", "How x is compared with the threshold.")
     value: Number | None = option(None, "Value of elements that do not stay; required.", "NUMBER")
 
+    @property
+    def filler(self) -> Number | None:
+        return self.value
+
     def check(self, given: frozenset[str]) -> None:
         super().check(given)
         if self.value is None:

@@ -1,0 +1,96 @@
+"""What is counted of each tile, in the cheapest way that is exact.
+
+Where a rule leaves zeros in place of what it drops, or writes two constants, most counts follow from others; the
+general way compares input and output. A test holds both to the same answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from threshcli.dtypes import DType, Real
+from threshcli.kernels.base import Block, Cut, Kernels, Mask, Measure, Scalar
+from threshcli.rules.base import Rule
+from threshcli.spec import Number
+from threshcli.stats import Counts
+
+_PRECISE = 1 << 22  # tensors under this many elements have their squares taken in float64
+
+
+class Counting:
+    """Counts for one tensor: its rule, its dtypes, whether norms and means are wanted."""
+
+    def __init__(self, rule: Rule, dtype: DType, out: DType, elements: int, *, norms: bool, means: bool) -> None:
+        self._rule, self._dtype, self._out = rule, dtype, out
+        self._norms, self._means = norms or means, means
+        self._precise = elements < _PRECISE
+        self._zero_filled = rule.filler is not None and rule.filler.value == 0 and out is dtype and dtype.signed
+        self._zero_stays: bool | None = None
+
+    def tile(
+        self, k: Kernels, x: Block, out: Block, selected: Mask, found: Measure, cuts: Sequence[Cut], counts: Counts
+    ) -> None:
+        """Add what there is to count of a tile to `counts`."""
+        elements, chosen = k.elements(x), k.count(selected)
+        counts.elements += elements
+        counts.nan += found.nan
+        counts.inf += found.inf
+        counts.zeros_before += found.zeros
+        counts.extremes(found.low, found.high)
+        counts.selected += chosen + (found.nan if self._rule.nan_policy.action == "above" else 0)
+        if self._zero_filled and not found.nan and all(isinstance(cut, Scalar) for cut in cuts):
+            dropped = elements - chosen - (0 if self._stays(k, cuts) else found.zeros)  # of those that are not zero
+            counts.changed += dropped
+            counts.zeros_after += found.zeros + dropped
+        else:
+            counts.changed += self._changed(k, x, out, selected, found.nan)
+            counts.zeros_after += self._zeros(k, out, elements, chosen, found.nan)
+        if self._norms:
+            self._moments(k, x, out, not (found.nan or found.inf), counts)
+
+    def _stays(self, k: Kernels, cuts: Sequence[Cut]) -> bool:
+        """Whether the rule selects zeros: it is asked once, with a zero."""
+        if self._zero_stays is None:
+            zero = k.load(memoryview(bytearray(self._dtype.itemsize)), self._dtype)
+            self._zero_stays = k.count(self._rule.apply(k, zero, self._out, *cuts).selected) == 1
+        return self._zero_stays
+
+    def _zeros(self, k: Kernels, out: Block, elements: int, chosen: int, nan: int) -> int:
+        levels = self._rule.levels
+        if levels is None or nan:
+            return k.zeros(out)
+        return chosen * (levels[0].value == 0) + (elements - chosen) * (levels[1].value == 0)
+
+    def _changed(self, k: Kernels, x: Block, out: Block, selected: Mask, nan: int) -> int:
+        """How many values differ from the input's. Two constants in another dtype are looked for in x itself, which is
+        quicker than comparing two dtypes."""
+        levels = self._rule.levels
+        if out.dtype is x.dtype or levels is None or nan:
+            return k.changed(x, out, nan)
+        same = 0
+        for number, mask in ((levels[0], selected), (levels[1], k.invert(selected))):
+            value = self._same_value(number)
+            if value is not None:
+                equal = k.between(x, ("ge", Scalar(value)), ("le", Scalar(value)))
+                same += k.count(k.both(mask, equal))
+        return k.elements(x) - same
+
+    def _same_value(self, number: Number) -> Real | None:
+        """The value that the output holds for a constant, if an element of the input can have just that."""
+        value = self._out.value(self._out.key(number.value)) if self._out.is_float else number.value
+        if self._dtype.is_float:
+            return value if self._dtype.value(self._dtype.key(value)) == value else None
+        return value if self._dtype.encode(value) is not None else None
+
+    def _moments(self, k: Kernels, x: Block, out: Block, clean: bool, counts: Counts) -> None:
+        sums, squares = k.moments(x, clean=clean, precise=self._precise, sums=self._means)
+        counts.sums.add(sums)
+        counts.squares.add(squares)
+        after = k.moments(out, clean=clean and self._stays_finite, precise=self._precise, sums=False)
+        counts.squares_after.add(after[1])
+
+    @property
+    def _stays_finite(self) -> bool:
+        """Whether finite elements stay finite: a constant may be infinite, a cast may overflow."""
+        constants = [number for _, number in self._rule.constants()]
+        return self._out is self._dtype and all(not isinstance(number.value, float) for number in constants)
