@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests import reference
 from tests.kernel_sets import SETS, bits, every_set, load, masked, stored, using
 from tests.strategies import FLOATS, REAL, blocks, codes, key_ranges, real_dtypes, reals
-from threshcli.dtypes import BFLOAT16, BOOL, DTYPES, FLOAT16, FLOAT32, UINT8, Compare, DType, Range, Real
+from threshcli.dtypes import BFLOAT16, BOOL, DTYPES, FLOAT16, FLOAT32, INT64, UINT8, Compare, DType, Range, Real
 from threshcli.errors import DeviceError
 from threshcli.kernels.base import Block, Scalar
 from threshcli.kernels.torch import check_device
@@ -44,6 +44,26 @@ def test_a_byte_above_one_is_a_true_bool(name: str) -> None:
     """Files may hold any byte in a bool tensor."""
     with using(name) as k:
         assert stored(k, load(k, [0, 1, 2, 255], BOOL)) == [0, 1, 1, 1]
+
+
+@every_set
+def test_bytes_are_loaded_from_where_they_are(name: str) -> None:
+    """At an odd address too."""
+    values = [1, 2**40, -3 & (1 << 64) - 1]
+    raw = memoryview(bytearray(b"?" + reference.pack(values, INT64)))[1:]
+    with using(name) as k:
+        x = k.load(raw, INT64)
+        assert stored(k, x) == values
+        assert k.measure(x).low == -3
+
+
+@pytest.mark.parametrize("name", [name for name in SETS if name != "numpy"])
+def test_torch_copies_bytes_that_must_not_be_written_to(name: str) -> None:
+    """It has no tensors that are read-only, and warns of them."""
+    with using(name) as k:
+        raw = bytes(reference.pack([1, 2, 3], INT64, swapped=True))
+        assert stored(k, k.load(memoryview(raw), INT64, swapped=True)) == [1, 2, 3]
+        assert raw == bytes(reference.pack([1, 2, 3], INT64, swapped=True))
 
 
 @every_set
