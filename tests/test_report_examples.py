@@ -8,7 +8,7 @@ import unicodedata
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from threshcli.report import Kind, render
@@ -20,6 +20,8 @@ KINDS: tuple[Kind, ...] = ("table", "json", "ndjson", "tsv", "none")
 UNRUN: dict[str, Any] = dict.fromkeys(
     ("selected", "kept", "changed", "zeros_before", "zeros_after", "nan", "inf", "min", "max", "mean")
 )
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine is no reason for a law to fail."""
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -208,14 +210,14 @@ def test_a_table_is_never_wider_than_the_terminal(name: str, width: int) -> None
     check_lines(render(EXAMPLES[name], "table", ascii_only, False), ascii_only)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(UNHURRIED, max_examples=300)
 @given(runs, terminals, st.booleans())
 def test_no_run_can_break_a_table(result: RunResult, terminal: Terminal, verbose: bool) -> None:
     """Any names, numbers and statuses give lines that fit and that a terminal can be trusted with."""
     check_lines(render(result, "table", terminal, verbose), terminal)
 
 
-@settings(deadline=None)
+@UNHURRIED
 @given(runs, st.booleans())
 def test_colour_changes_nothing_but_colour(result: RunResult, verbose: bool) -> None:
     """Without its escape sequences a coloured table is the plain one."""

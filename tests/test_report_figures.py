@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.test_report_examples import UNHURRIED
 from threshcli.report import figures
 
 
@@ -28,6 +29,11 @@ from threshcli.report import figures
         (1.5, 3.0, "50.0%"),
         (math.inf, math.inf, "-"),
         (math.nan, 1.0, "-"),
+        (1.0, math.inf, "-"),
+        (1e200, 1e-200, "-"),
+        (1e308, 1e308, "100%"),
+        (5e307, 1e308, "50.0%"),
+        (3.0, 2.0, "150.0%"),
     ],
 )
 def test_percentages_have_one_decimal(part: float, whole: float, shown: str) -> None:
@@ -35,6 +41,7 @@ def test_percentages_have_one_decimal(part: float, whole: float, shown: str) -> 
     assert figures.percent(part, whole) == shown
 
 
+@UNHURRIED
 @given(st.integers(0, 2**70), st.integers(1, 2**70))
 def test_only_none_is_0_percent_and_only_all_is_100(part: int, rest: int) -> None:
     """No rounding ever makes a share look like none or all."""

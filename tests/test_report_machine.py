@@ -12,9 +12,9 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
-from tests.test_report_examples import EXAMPLES, copied, decided, failed, file, run, runs, tensor
+from tests.test_report_examples import EXAMPLES, UNHURRIED, copied, decided, failed, file, run, runs, tensor
 from threshcli.report import render
 from threshcli.report.machine import render_end, render_event, render_info_json, render_json, schema_text
 from threshcli.report.terminal import Terminal
@@ -88,7 +88,7 @@ def test_every_example_keeps_to_the_schema(name: str) -> None:
         parsed(render_end(result, info=info))
 
 
-@settings(deadline=None)
+@UNHURRIED
 @given(runs)
 def test_every_run_keeps_to_the_schema(result: RunResult) -> None:
     """Whatever the names and numbers are."""
@@ -250,7 +250,7 @@ def test_tsv_names_can_be_had_back() -> None:
     assert line["file"] == line["tensor"] == "a\\tb\\nc\\\\d\\x1b[31m\\u202eé\\xff"
 
 
-@settings(deadline=None)
+@UNHURRIED
 @given(runs)
 def test_every_line_of_a_tsv_has_every_field(result: RunResult) -> None:
     """No name can add a field or a line."""

@@ -227,6 +227,7 @@ def test_colour_marks_what_matters() -> None:
         ("x > T", [ThresholdUsed(spec="otsu")], "> otsu"),
         ("x > T", [ThresholdUsed(spec="inf", value=math.inf)], "> inf"),
         ("low <= x <= high", [ThresholdUsed(spec=s, value=float(s)) for s in ("0.1", "0.9")], "0.1 <= x <= 0.9"),
+        ("not low < x < high", [ThresholdUsed(spec=s, value=float(s)) for s in ("0.1", "0.9")], "not 0.1 < x < 0.9"),
         ("", [ThresholdUsed(spec=s, value=float(s)) for s in ("1", "2", "3")], "1, 2, 3"),
         ("", [ThresholdUsed(spec=str(s), value=s) for s in range(9)], "0, ... 8 (9 cuts)"),
         ("x > T", [], "-"),

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.test_report_examples import UNHURRIED
 from threshcli.report.terminal import UNLIMITED, Color, Terminal, safe, valid, write_all
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def test_what_can_be_seen_passes_unchanged(text: str) -> None:
     assert safe(text) == text
 
 
+@UNHURRIED
 @given(st.text(st.characters(exclude_categories=())))
 def test_safe_text_stays_as_it_is(text: str) -> None:
     """Escaping what was escaped changes nothing, and the result can be encoded."""
@@ -88,6 +90,7 @@ def test_safe_text_stays_as_it_is(text: str) -> None:
     safe(text).encode("utf-8")
 
 
+@UNHURRIED
 @given(st.binary())
 def test_a_name_of_any_bytes_becomes_valid_text(raw: bytes) -> None:
     """Only bytes that are not UTF-8 are escaped."""

@@ -11,8 +11,8 @@ from threshcli.results import Scalar, TensorResult, ThresholdUsed
 _MOST = 4
 """With more cuts, the first and the last stand for all."""
 
-_PLACE = re.compile(r"\b(?!x\b)[A-Za-z]\w*")
-"""Any word of an operator but `x` is the place of a threshold: `T`, `low`, `high`."""
+_PLACE = re.compile(r"\b(?!(x|not)\b)[A-Za-z]\w*")
+"""Any word of an operator but `x` and `not` is the place of a threshold: `T`, `low`, `high`."""
 
 
 def describe(operator: str, tensors: Sequence[TensorResult], *, specs: bool = True) -> str:

@@ -37,11 +37,12 @@ def counted(value: int, noun: str) -> str:
 
 def percent(part: float, whole: float) -> str:
     """A share with one decimal; `0%` and `100%` stand for none and all, and for nothing else."""
-    if whole == 0 or not math.isfinite(part) or not math.isfinite(whole):
+    if whole == 0 or not math.isfinite(whole) or not math.isfinite(2000 * (part / whole)):
         return NOTHING
     if part in (0, whole):
         return "0%" if part == 0 else "100%"
-    tenths = int((2000 * part + whole) // (2 * whole))  # exact where both are integers
+    exact = isinstance(part, int) and isinstance(whole, int)
+    tenths = int((2000 * part + whole) // (2 * whole)) if exact else round(1000 * (part / whole))
     if tenths == 0:
         return "<0.1%"
     return ">99.9%" if tenths == 1000 and part < whole else f"{tenths // 10}.{tenths % 10}%"

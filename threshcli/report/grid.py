@@ -40,7 +40,7 @@ class Cell:
 
     @property
     def blank(self) -> bool:
-        return not self.joint and self.text in ("", NOTHING)
+        return not self.joint and self.text.strip() in ("", NOTHING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,3 +77,5 @@ def wrap(text: str, width: int, indent: str = "") -> list[str]:
         start += len(line)
         while text[start : start + 1] == " ":
             start += 1
+        if start == len(text):
+            return lines
