@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.harness import thresh
 from tests.pt_files import (
     again,
     alike,
@@ -134,6 +135,7 @@ def test_a_view_is_found_where_it_lies(name: str) -> None:
 
 def test_a_dense_view_keeps_the_order_of_its_axes() -> None:
     """A transposed weight is written transposed; only what is not dense becomes C-ordered."""
+    assert Pt().axes((2, 0, 1)) == (2, 0, 1)
     assert again(VIEWS["permuted"], copied=False).stride() == VIEWS["permuted"].stride()
     assert again(VIEWS["columns"], copied=False).stride() == (2, 1)
     assert again(VIEWS["columns"]).stride() == (6, 1)
@@ -227,6 +229,9 @@ def test_tensors_of_other_formats_become_a_dict_or_one_tensor() -> None:
     assert alike(loaded(anew(data, source, (replace(plain(source)[0], name=""),))), BASE.reshape(4, 6))
     with pytest.raises(UsageError, match="two tensors would be called 'x'"):
         anew(data, source, tuple(replace(out, name="x") for out in plain(source)))
+    packed = read(saved({"x": torch.empty(2, dtype=torch.uint8).view(torch.bits8)}))
+    with pytest.raises(UsageError, match="bits8 of tensor 'x' can only be copied"):
+        anew(data, packed, plain(packed))
 
 
 def anew(data: bytes, source: Contents, outs: tuple[OutTensor, ...]) -> bytes:
@@ -241,3 +246,12 @@ def test_ten_thousand_tensors_take_a_moment() -> None:
     out = written(data, contents, plain(contents, copied=False))
     assert len(loaded(out)) == 10_000
     assert time.perf_counter() - start < 20, "it takes about two"
+
+
+@pytest.mark.parametrize("value", [trained(torch.optim.Adam), tied(), VIEWS, torch.arange(5), [], {"b": BASE > 3}])
+def test_a_threshold_that_keeps_everything_gives_back_the_file(value: object, tmp_path: Path) -> None:
+    """From the command line, through the engine."""
+    (tmp_path / "x.pt").write_bytes(saved(value))
+    ran = thresh("clamp", tmp_path / "x.pt", "--low", "-inf", "-o", tmp_path / "y.pt", "-q")
+    assert ran.status == 0, ran.err
+    assert alike(loaded(sound((tmp_path / "y.pt").read_bytes())), value)

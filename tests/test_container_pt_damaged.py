@@ -72,6 +72,7 @@ def patched(data: bytes, signature: bytes, offset: int, value: bytes, which: int
     ("offset", "value", "said"),
     [
         (8, b"\x01\x08", "encrypted"),
+        (38, b"\x10", "marked as a folder"),
         (24, struct.pack("<I", 7), "compressed"),
         (20, struct.pack("<II", 7, 7), "wrong|missing|overlap"),
         (20, struct.pack("<II", 1 << 31, 1 << 31), "outside the file"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import subprocess
 import sys
 import zipfile
@@ -20,7 +21,7 @@ from threshcli.containers._zip import Layout, records
 from threshcli.containers.base import OutTensor
 from threshcli.containers.pt import Pt
 from threshcli.dtypes import DTYPES
-from threshcli.errors import UsageError
+from threshcli.errors import InputError, UsageError
 
 BASE = torch.arange(24.0)
 
@@ -105,6 +106,14 @@ def test_an_archive_may_hold_more_than_65535_records() -> None:
     layout.finish()
     ((_, data),) = layout.segments
     assert len(records(Held(data))) == 70_000
+
+
+def test_a_directory_that_would_fill_the_memory_is_refused() -> None:
+    """What the end record claims is not read before it is found to be too much."""
+    size = 1 << 30
+    end = struct.pack("<4sHHHHIIH", b"PK\x05\x06", 0, 0, 9, 9, size - 64 - 22, 64, 0)
+    with pytest.raises(InputError, match="directory of 1,073,741,738 bytes"):
+        records(Sparse(position=size, pieces=[(0, b"PK\x03\x04"), (size - 22, end)]))
 
 
 def test_folders_in_an_archive_are_no_matter() -> None:

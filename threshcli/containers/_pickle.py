@@ -101,6 +101,10 @@ class _Machine:
             raise self.damaged()
         return self.data[self.position - size : self.position]
 
+    def byte(self) -> int:
+        self.position += 1
+        return self.data[self.position - 1]
+
     def number(self, layout: struct.Struct) -> Any:
         (value,) = layout.unpack_from(self.data, self.position)
         self.position += layout.size
@@ -179,21 +183,21 @@ def _push(value: Any) -> Callable[[_Machine], None]:
     return lambda machine: machine.push(value)
 
 
-_BYTE, _SHORT, _INT, _LENGTH, _FLOAT = (struct.Struct(layout) for layout in ("<B", "<H", "<i", "<I", ">d"))
+_SHORT, _INT, _LENGTH, _FLOAT = (struct.Struct(layout) for layout in ("<H", "<i", "<I", ">d"))
 _OPERATIONS: dict[int, Callable[[_Machine], None]] = {
     code[0]: operation
     for code, operation in {
-        pickle.PROTO: lambda m: m.number(_BYTE),
+        pickle.PROTO: lambda m: m.byte(),
         pickle.NONE: _push(None),
         pickle.NEWTRUE: _push(True),
         pickle.NEWFALSE: _push(False),
         pickle.BININT: lambda m: m.push(m.number(_INT)),
-        pickle.BININT1: lambda m: m.push(m.number(_BYTE)),
+        pickle.BININT1: lambda m: m.push(m.byte()),
         pickle.BININT2: lambda m: m.push(m.number(_SHORT)),
-        pickle.LONG1: lambda m: m.push(pickle.decode_long(m.take(m.number(_BYTE)))),
+        pickle.LONG1: lambda m: m.push(pickle.decode_long(m.take(m.byte()))),
         pickle.BINFLOAT: lambda m: m.push(m.number(_FLOAT)),
         pickle.BINUNICODE: lambda m: m.push(m.take(m.number(_LENGTH)).decode("utf-8", "surrogatepass")),
-        pickle.SHORT_BINSTRING: lambda m: m.push(m.take(m.number(_BYTE)).decode()),
+        pickle.SHORT_BINSTRING: lambda m: m.push(m.take(m.byte()).decode()),
         pickle.EMPTY_TUPLE: _push(()),
         pickle.EMPTY_LIST: lambda m: m.push([]),
         pickle.EMPTY_DICT: lambda m: m.push(Map()),
@@ -206,9 +210,9 @@ _OPERATIONS: dict[int, Callable[[_Machine], None]] = {
         pickle.APPENDS: lambda m: m.append(m.marked()),
         pickle.SETITEM: _Machine.assign_one,
         pickle.SETITEMS: lambda m: m.assign(m.marked()),
-        pickle.BINPUT: lambda m: m.put(m.number(_BYTE)),
+        pickle.BINPUT: lambda m: m.put(m.byte()),
         pickle.LONG_BINPUT: lambda m: m.put(m.number(_LENGTH)),
-        pickle.BINGET: lambda m: m.push(m.memo[m.number(_BYTE)]),
+        pickle.BINGET: lambda m: m.push(m.memo[m.byte()]),
         pickle.LONG_BINGET: lambda m: m.push(m.memo[m.number(_LENGTH)]),
         pickle.GLOBAL: _Machine.name,
         pickle.REDUCE: _Machine.reduce,

@@ -1,7 +1,7 @@
 """Pickles written from the nodes that `_pickle` reads.
 
-A tree written unchanged gives the bytes that CPython's own pickler gave for protocol 2 (the same memo, the same
-batches of 1,000), so what torch.save wrote comes out as it was.
+A tree written unchanged gives the bytes that CPython's own pickler gave for protocol 2: the same memo, the same
+batches of 1,000. So what torch.save wrote comes out as it was.
 """
 
 from __future__ import annotations

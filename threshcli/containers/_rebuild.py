@@ -73,16 +73,17 @@ class Writing:
             for site, index in memory.sites
             if not self.tensors[numbers[index]].copied or self.big != memory.big
         }
+        locations: dict[str, str] = {}  # torch takes the first that it meets
         fresh: dict[int, _Storage] = {}
         replaced: dict[int, Any] = {}
         integers: set[int] = set()
         for site, index in memory.sites:
-            tensor = self.tensors[numbers[index]]
+            tensor, location = self.tensors[numbers[index]], locations.setdefault(site.storage, site.location)
             if site.storage not in rewritten:
                 record = memory.records[f"data/{site.storage}"]
-                self.copied[site.storage] = _Storage(_UNTYPED, 0, record.size, site.location, record)
+                self.copied[site.storage] = _Storage(_UNTYPED, 0, record.size, location, record)
                 continue
-            storage = fresh.setdefault(index, self._storage(numbers[index], site.location))
+            storage = fresh.setdefault(index, self._storage(numbers[index], location))
             replaced[id(site.call)] = _rebuilt(tensor, storage, site)
             if not _differentiable(tensor.dtype):
                 integers.add(id(site.call))

@@ -75,8 +75,8 @@ def _record(reader: Reader, entry: zipfile.ZipInfo, end: int) -> Record:
     encoded = name.encode("utf-8" if entry.flag_bits & 0x800 else "cp437")
     if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
         raise InputError(f"record {name[:80]!r} is compressed", hint="unpack it and zip it again with `zip -0`")
-    if entry.flag_bits & 0x41:
-        raise InputError(f"record {name[:80]!r} is encrypted")
+    if entry.flag_bits & 0x41 or entry.external_attr & 0x10:  # torch reads a record marked as a folder as garbage
+        raise InputError(f"record {name[:80]!r} is encrypted or marked as a folder")
     start = entry.header_offset
     if not 0 <= start <= end - _LOCAL.size - len(encoded):
         raise InputError(f"record {name[:80]!r} lies outside the file", hint=_COPY_AGAIN)
@@ -110,9 +110,6 @@ class _File(io.RawIOBase):
         super().__init__()
         self._reader = reader
         self._position = 0
-
-    def seekable(self) -> bool:
-        return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._reader.size}[whence]
@@ -178,9 +175,8 @@ class Layout:
         self.size += len(data)
 
     def _flush(self) -> None:
-        if self._open:
-            self.segments.append((self.size - len(self._open), bytes(self._open)))
-            self._open.clear()
+        self.segments.append((self.size - len(self._open), bytes(self._open)))
+        self._open.clear()
 
     def finish(self) -> None:
         """Write the directory; only then are `size`, `segments` and `checksums` complete."""
