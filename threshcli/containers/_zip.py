@@ -46,7 +46,9 @@ class Record:
 def records(reader: Reader) -> dict[str, Record]:
     """The records of an archive by name, those of its one folder, in the order of their bytes."""
     if reader.size < 4 or reader.read(0, 4) != MAGIC:
-        raise InputError("is not a zip archive, as torch.save has written since 1.6", hint="save it again")
+        raise InputError(
+            "is not a zip archive, as torch.save has written since 1.6", hint="load it with torch and save it again"
+        )
     try:
         with zipfile.ZipFile(_File(reader)) as archive:
             entries, end = archive.infolist(), archive.start_dir
