@@ -100,6 +100,24 @@ def test_sums_are_taken_leaf_by_leaf(dtype: DType) -> None:
         assert (first.sums, first.squares) == (found.sums[:1], found.squares[:1]), name
 
 
+@every_set
+@pytest.mark.parametrize("dtype", REAL, ids=str)
+def test_zeros_and_sums_can_be_had_alone(name: str, dtype: DType) -> None:
+    """As measure tells them; sums that nobody wants may be zeros."""
+    values = [code for code in reference.special(dtype) if reference.is_finite(reference.decode(code, dtype))]
+    values = _tame(dtype, values)
+    with using(name) as k:
+        x, empty = load(k, values, dtype), load(k, [], dtype)
+        told = k.measure(x, moments=True)
+        assert k.zeros(x) == told.zeros
+        assert k.moments(x, clean=True, precise=True) == (told.sums, told.squares)
+        assert k.moments(x, clean=False, precise=True) == (told.sums, told.squares)
+        sums, squares = k.moments(x, clean=True, precise=True, sums=False)
+        assert squares == told.squares
+        assert sums in (told.sums, [0.0] * len(squares))
+        assert (k.zeros(empty), k.moments(empty, clean=True, precise=True)) == (0, ([], []))
+
+
 def _loaded(k: Kernels, raw: bytes, dtype: DType, many: int) -> Block:
     return k.load(memoryview(bytearray(raw[: many * dtype.itemsize])), dtype)
 

@@ -218,16 +218,18 @@ class TorchKernels(Kernels):
         low, high, nans, infinities, zeros = torch.stack(found).tolist()  # the device is waited for once
         usable, bias = nans < x.data.numel(), _bias(x.dtype)
         first, last = (x.dtype.number(key + bias) if usable else None for key in (low, high))
-        sums, squares = self._moments(x) if moments else ([], [])
+        sums, squares = self.moments(x, clean=False, precise=precise) if moments else ([], [])
         return Measure(first, last, nans, infinities, zeros, sums, squares)
 
-    def _moments(self, x: Block) -> tuple[list[float], list[float]]:
-        """For each leaf the sum of its finite values, and of their squares."""
+    def moments(self, x: Block, *, clean: bool, precise: bool, sums: bool = True) -> tuple[list[float], list[float]]:
+        if not x.data.numel():
+            return [], []
         values = self._exact(x).near
-        values = values.masked_fill(~values.isfinite(), 0)
+        values = values if clean else values.masked_fill(~values.isfinite(), 0)
         width = min(LEAF, 1 << (values.numel() - 1).bit_length())
         leaves = torch.nn.functional.pad(values, (0, -values.numel() % width)).reshape(-1, width)
-        return _sums(leaves), _sums(leaves * leaves)
+        squares = _sums(leaves * leaves)
+        return _sums(leaves) if sums else [0.0] * len(squares), squares
 
     def _floats(self, x: Block, magnitude: bool = False) -> Tensor:
         """The elements of a native float dtype as such."""
