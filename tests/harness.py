@@ -36,10 +36,7 @@ class Ran:
 
 def thresh(*arguments: object, env: dict[str, str] | None = None) -> Ran:
     """Run `thresh` with these arguments."""
-    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    raw = io.BytesIO(), io.BytesIO()
+    out, err = (io.TextIOWrapper(written, encoding="utf-8", write_through=True) for written in raw)
     status = run([str(argument) for argument in arguments], Outside(out, err, env or {}))
-    texts = []
-    for stream in (out, err):
-        stream.flush()
-        texts.append(stream.buffer.getvalue().decode())  # type: ignore[attr-defined]  # it is a BytesIO
-    return Ran(status, *texts)
+    return Ran(status, *(written.getvalue().decode() for written in raw))

@@ -148,8 +148,8 @@ def test_maps_that_are_negative_or_crossed_are_refused_with_the_first_position(f
     """Positions are indices into the tensor, in either memory order."""
     limits = np.ones((3, 3))
     limits[2, 1] = -1
-    for order in "CF":
-        np.save("t.npy", np.array(limits, order=order))
+    for laid in (limits, np.asfortranarray(limits)):
+        np.save("t.npy", laid)
         refused(thresh("hard", "m.npy", "-t", "@t.npy", "-o", "o.npy"), 2, "negative at [2, 1]")
         refused(thresh("clamp", "m.npy", "--low", "0", "--high", "@t.npy", "-o", "o.npy"), 2, "above --high at [2, 1]")
         refused(thresh("band", "m.npy", "--low", "@m.npy", "--high", "@t.npy", "-o", "o.npy"), 2, "at [0, 1]")

@@ -13,10 +13,14 @@ from hypothesis import strategies as st
 
 from tests.files import read_codes, write_codes
 from tests.harness import thresh
-from tests.reference import decode, holds, is_nan
+from tests.reference import decode, holds, is_nan, pack, unpack
 from tests.strategies import FLOATS, REAL, blocks
 from threshcli import rules
 from threshcli.dtypes import DTYPES, DType, Real
+from threshcli.kernels.base import Scalar
+from threshcli.kernels.numpy import NumpyKernels
+from threshcli.rules.replace import Replace
+from threshcli.spec import ONE
 
 CASES: dict[str, list[str]] = {
     "binary": ["-t 0.5", "-t -1 --compare ge", "-t 1 --compare lt", "-t 0 --compare le --above 0 --below 1"],
@@ -121,13 +125,9 @@ def specials(dtype: DType) -> list[int]:
 @given(data=st.data())
 def test_a_rule_may_be_applied_piece_by_piece(data: st.DataObject) -> None:
     """The concatenation law: apply(cat(a, b)) == cat(apply(a), apply(b))."""
-    from tests.reference import pack, unpack
-    from threshcli.kernels.base import Scalar
-    from threshcli.kernels.numpy import NumpyKernels
-    from threshcli.spec import ONE
-
     name = data.draw(st.sampled_from(sorted(rules.registered())))
-    rule = rules.registered()[name](**({"value": ONE} if name == "replace" else {}))
+    kind = rules.registered()[name]
+    rule = Replace(value=ONE) if kind is Replace else kind()
     dtype = data.draw(st.sampled_from([dtype for dtype in REAL if dtype.signed]))
     a, b = data.draw(blocks(dtype)), data.draw(blocks(dtype))
     cuts = [Scalar(Fraction(1, 2)), Scalar(Fraction(2))][: len(rule.slots)]

@@ -134,8 +134,9 @@ class FileRun:
         for copy in skeleton.copies if skeleton else ():
             for tile in tiles(copy.size, size):
                 yield _Unit(Tile(copy.source + tile.start, copy.source + tile.stop), None, copy.target + tile.start)
+        passing = set(self._inline.values())
         for region in self._plan.contents.regions:
-            if region not in self._inline:
+            if region not in passing:
                 for tile in tiles(region.size, size):
                     yield _Unit(Tile(region.offset + tile.start, region.offset + tile.stop))
 
@@ -149,7 +150,7 @@ class FileRun:
         raw = k.buffer(nbytes)
         read_elements(self._source, plan.view, tile.start, tile.stop, raw)
         crc = None
-        if self._inline:
+        if plan.out.source in self._inline:
             crc = zlib.crc32(raw)
             self._read.add(plan.view.offset + tile.start * plan.view.itemsize, nbytes, crc)
         if plan.applied:
@@ -195,14 +196,16 @@ class FileRun:
         if output.skeleton.checksums:
             ledger.add(offset, len(data), zlib.crc32(data) if crc is None else crc)
 
-    def _checked_inline(self) -> frozenset[Region]:
-        """The regions whose bytes pass through the tiles of one tensor anyway."""
-        passing = {
-            (plan.view.offset, plan.tensor.nbytes)
-            for plan in self._plan.tensors
-            if plan.view.contiguous and (plan.place is not None or plan.applied)
-        }
-        return frozenset(region for region in self._plan.contents.regions if (region.offset, region.size) in passing)
+    def _checked_inline(self) -> dict[int, Region]:
+        """The regions whose bytes pass through the tiles of one tensor anyway, in order, by that tensor."""
+        regions = {(region.offset, region.size): region for region in self._plan.contents.regions}
+        found: dict[int, Region] = {}
+        for plan in self._plan.tensors:
+            passes = plan.view.contiguous and (plan.place is not None or plan.applied)
+            region = regions.pop((plan.view.offset, plan.tensor.nbytes), None) if passes else None
+            if region is not None:
+                found[plan.out.source] = region
+        return found
 
     def _check_regions(self) -> None:
         regions = self._plan.contents.regions
