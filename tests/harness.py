@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from threshcli.cli.app import run
@@ -40,3 +41,19 @@ def thresh(*arguments: object, env: dict[str, str] | None = None) -> Ran:
     out, err = (io.TextIOWrapper(written, encoding="utf-8", write_through=True) for written in raw)
     status = run([str(argument) for argument in arguments], Outside(out, err, env or {}))
     return Ran(status, *(written.getvalue().decode() for written in raw))
+
+
+def listed(folder: Path | str) -> list[str]:
+    """The names in a folder, sorted."""
+    return sorted(path.name for path in Path(folder).iterdir())
+
+
+def refused(ran: Ran, status: int, *said: str, hint: bool = True) -> None:
+    """One clear line, a hint, the right status."""
+    assert ran.status == status, ran.err
+    assert ran.lines[0].startswith("thresh: error: "), ran.err
+    assert len(ran.lines) == 1 + hint, ran.err
+    assert not hint or ran.lines[1].startswith("hint: ")
+    for word in said:
+        assert word in ran.err
+    assert "Traceback" not in ran.err
