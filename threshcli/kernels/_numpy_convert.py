@@ -57,23 +57,39 @@ def cast(data: Array, dtype: DType, to: DType) -> Array:
         nonzero: Array = values != 0
         return nonzero.view(np.uint8)
     with np.errstate(all="ignore"):
-        if not to.is_float or to in NATIVE:
-            return values.astype(storage(to))
-        if to is BFLOAT16 and values.dtype == np.float32:
-            return _bfloat16(values)
-        if to is FLOAT16 and values.dtype.kind == "f":
-            return values.astype(np.float16).view(np.uint16)
-        return _nearest(_double(values), to)
+        found = _converted(values, to)
+    if dtype.is_float and to.is_float and min(dtype.itemsize, to.itemsize) > 1:
+        _carry_nan(data, dtype, found, to, np.isnan(values))
+    return found
+
+
+def _converted(values: Array, to: DType) -> Array:
+    if not to.is_float or to in NATIVE:
+        return values.astype(storage(to))
+    if to is BFLOAT16 and values.dtype == np.float32:
+        return _bfloat16(values)
+    if to is FLOAT16 and values.dtype.kind == "f":
+        return values.astype(np.float16).view(np.uint16)
+    return _nearest(_double(values), to)
+
+
+def _carry_nan(data: Array, dtype: DType, found: Array, to: DType, nan: Array) -> None:
+    """NaN becomes quiet, with its sign and leading payload: else that depends on processor and format."""
+    if not nan.any():
+        return
+    bits = data.view(f"u{dtype.itemsize}")[nan].astype(np.uint64)
+    sign, payload = bits >> (dtype.bits - 1), bits & ((1 << dtype.mantissa) - 1)
+    up = to.mantissa - dtype.mantissa
+    payload = payload << up if up > 0 else payload >> -up
+    found.view(f"u{to.itemsize}")[nan] = sign << (to.bits - 1) | payload | to.nan
 
 
 def _bfloat16(values: Array) -> Array:
-    """float32 rounded to nearest even on the bits; NaN stays NaN."""
+    """float32 but NaN rounded to nearest even on the bits."""
     bits = values.view(np.uint32)
     odd = (bits >> 16) & 1
-    rounded = ((bits + (odd + np.uint32(0x7FFF))) >> 16).astype(np.uint16)
-    nan = np.isnan(values)
-    if nan.any():
-        rounded[nan] = (bits[nan] >> 16).astype(np.uint16) | 0x40
+    rounded: Array = ((bits + (odd + np.uint32(0x7FFF))) >> 16).astype(np.uint16)
+    rounded[np.isnan(values)] = BFLOAT16.nan  # the formats of 8 bits have one NaN
     return rounded
 
 

@@ -46,7 +46,8 @@ def _native_extremes(data: Array) -> Extremes:
         nan = int(np.count_nonzero(data != data))
         if nan == data.size:
             return Extremes(None, None, nan, 0)
-        low, high = float(np.fmin.reduce(data)), float(np.fmax.reduce(data))
+        usable = data[data == data]  # not fmin: it makes a signalling NaN the result
+        low, high = float(usable.min()), float(usable.max())
     infinite = low == -np.inf or high == np.inf
     return Extremes(low, high, nan, int(np.count_nonzero(np.isinf(data))) if infinite else 0)
 
