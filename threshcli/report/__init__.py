@@ -19,10 +19,13 @@ def render(run: RunResult, kind: Kind, terminal: Terminal, verbose: bool) -> str
     info = run.command == "info"
     match kind:
         case "table":
-            from threshcli.report.info import render_info
+            if info:
+                from threshcli.report.info import render_info
+
+                return render_info(run, terminal)
             from threshcli.report.table import render_table
 
-            return render_info(run, terminal) if info else render_table(run, terminal, verbose=verbose)
+            return render_table(run, terminal, verbose=verbose)
         case "json":
             from threshcli.report.machine import render_info_json, render_json
 
