@@ -84,7 +84,9 @@ class Executor:
             return self._file(job, settings, maps, strict=strict)
         except ThreshError as error:
             return _failed(job, error)
-        except MemoryError:
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
             hint = "use fewer --jobs or less --max-memory"
             return _failed(job, DeviceError("the memory does not suffice", hint=hint))
 
@@ -115,6 +117,11 @@ def _make_folder(path: str) -> None:
         Path(path).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot be made a folder: {error.strerror}", file=path) from error
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Python's own error, or that of an accelerator's library, which is not imported here to be named."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
 def _failed(job: Job, error: ThreshError) -> FileResult:
