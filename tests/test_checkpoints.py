@@ -142,3 +142,19 @@ def test_damage_in_a_storage_is_found_by_its_checksum(saved: Path) -> None:
         assert ran.status == 4
         assert "CRC-32" in ran.err
         assert not (saved / "y.pt").exists()
+
+
+def test_damage_in_a_map_is_found_and_named(saved: Path) -> None:
+    """Maps in .pt are checked as inputs are."""
+    maps = {"w": torch.rand(100)}
+    torch.save(maps, saved / "m.pt")
+    torch.save({"w": torch.rand(100)}, saved / "w.pt")
+    words = ("variable", saved / "w.pt", "-t", f"@{saved}/m.pt", "-o", saved / "y.pt", "--overwrite")
+    assert thresh(*words).status == 0
+    content = bytearray((saved / "m.pt").read_bytes())
+    place = content.find(maps["w"].numpy().tobytes())
+    content[place + 100] ^= 1
+    (saved / "m.pt").write_bytes(content)
+    ran = thresh(*words)
+    assert ran.status == 4
+    assert "m.pt: is damaged" in ran.err

@@ -7,14 +7,15 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from threshcli.containers.base import Region
 from threshcli.engine.crew import Crew
 from threshcli.engine.ledger import Ledger
+from threshcli.engine.maps import MapSources
 from threshcli.engine.outcome import file_result
-from threshcli.engine.reading import Bytes, read_elements
+from threshcli.engine.reading import read_elements
 from threshcli.engine.tensor import TensorWork
 from threshcli.errors import InputError
 from threshcli.kernels.base import Kernels
@@ -24,7 +25,6 @@ from threshcli.plan.tensors import TensorPlan
 from threshcli.results import FileResult
 from threshcli.stats import Counts
 from threshcli.storage.local import Source, Target
-from threshcli.thresholds.base import Mapped
 from threshcli.tiles import Tile, tile_elements, tiles
 
 _ALONE = 1 << 21  # files under so many bytes are not worth a second thread
@@ -75,7 +75,7 @@ class FileRun:
         self._counts: dict[int, Counts] = {}
         self._lock = threading.Lock()
         self._read, self._written, self._left = Ledger(), Ledger(), Ledger()
-        self._maps = _MapSources()
+        self._maps = MapSources()
         self._work = {
             item.out.source: TensorWork(
                 request.rule, item, self._maps.open, norms=request.rule.norms, means=request.moments
@@ -97,6 +97,7 @@ class FileRun:
             self._settings.crew.run(self._units(), self._do, alone=alone)
             self._check_regions()
             self._source.check_unchanged()
+            self._maps.check_unchanged()
             self._finish(self._plan.residual, self._residual, self._left)
             self._finish(self._plan.output, self._target, self._written)
         seconds = time.perf_counter() - began
@@ -130,13 +131,14 @@ class FileRun:
                 widest = max(plan.view.itemsize, plan.out.dtype.itemsize)
                 for tile in tiles(plan.view.elements, tile_elements(size, widest)):
                     yield _Unit(tile, plan)
-        skeleton = self._plan.output.skeleton if self._plan.output else None
-        for copy in skeleton.copies if skeleton else ():
+        copies = self._plan.output.skeleton.copies if self._plan.output else ()
+        for copy in copies:
             for tile in tiles(copy.size, size):
                 yield _Unit(Tile(copy.source + tile.start, copy.source + tile.stop), None, copy.target + tile.start)
-        passing = set(self._inline.values())
+        passing = {(region.offset, region.size) for region in self._inline.values()}
+        passing |= {(copy.source, copy.size) for copy in copies}
         for region in self._plan.contents.regions:
-            if region not in passing:
+            if (region.offset, region.size) not in passing:
                 for tile in tiles(region.size, size):
                     yield _Unit(Tile(region.offset + tile.start, region.offset + tile.stop))
 
@@ -172,9 +174,8 @@ class FileRun:
         raw = k.buffer(unit.tile.count)
         self._source.read_into(unit.tile.start, raw)
         crc = zlib.crc32(raw)
-        if unit.target is None:
-            self._read.add(unit.tile.start, unit.tile.count, crc)
-        elif self._target is not None:
+        self._read.add(unit.tile.start, unit.tile.count, crc)
+        if unit.target is not None and self._target is not None:
             self._target.write(unit.target, raw)
             self._written.add(unit.target, unit.tile.count, crc)
             self._settings.progress.advance(unit.tile.count)
@@ -223,28 +224,3 @@ def _crc_of(read: Callable[[int, int], bytes], offset: int, size: int) -> int:
     for start in range(offset, offset + size, 1 << 20):
         crc = zlib.crc32(read(start, min(1 << 20, offset + size - start)), crc)
     return crc
-
-
-@dataclass(slots=True)
-class _MapSources:
-    """Map files that are open, each once."""
-
-    _open: dict[str, Source] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def open(self, bound: Mapped) -> Bytes:
-        """The map's file; InputError if it is not what was planned with."""
-        with self._lock:
-            source = self._open.get(bound.path)
-            if source is None:
-                source = self._open[bound.path] = Source(bound.path)
-                if source.fingerprint != bound.fingerprint:
-                    raise InputError("changed while it was read").located(bound.path)
-            return source
-
-    def __enter__(self) -> _MapSources:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for source in self._open.values():
-            source.close()

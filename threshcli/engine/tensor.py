@@ -60,7 +60,10 @@ class TensorWork:
             return Scalar(bound.value)
         view = bound.view
         raw = k.buffer(tile.count * view.itemsize)
-        read_elements(self._maps(bound), view, tile.start, tile.stop, raw)
+        try:
+            read_elements(self._maps(bound), view, tile.start, tile.stop, raw)
+        except InputError as error:
+            raise error.located(bound.path) from error
         cut = k.load(raw, bound.dtype, swapped=view.swapped)
         found = k.measure(cut)
         if found.nan:

@@ -1,0 +1,74 @@
+"""Map files while they are in use: opened once, checked once, closed at the end."""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from types import TracebackType
+from typing import Self
+
+from threshcli import containers
+from threshcli.errors import InputError, ThreshError
+from threshcli.storage.local import Source
+from threshcli.thresholds.base import Mapped
+
+_STEP = 1 << 20
+
+
+class MapSources:
+    """The map files of one input; safe to use from all workers."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, Source] = {}
+        self._checked: set[tuple[str, int]] = set()
+        self._lock = threading.Lock()
+
+    def open(self, bound: Mapped) -> Source:
+        """The map's file; InputError, naming it, if it is damaged or not what was planned with."""
+        with self._lock:
+            try:
+                return self._opened(bound)
+            except ThreshError as error:
+                raise error.located(bound.path) from error
+
+    def _opened(self, bound: Mapped) -> Source:
+        source = self._open.get(bound.path)
+        if source is None:
+            source = self._open[bound.path] = Source(bound.path)
+            if source.fingerprint != bound.fingerprint:
+                raise InputError("changed while it was read")
+        if (bound.path, bound.view.offset) not in self._checked:
+            self._checked.add((bound.path, bound.view.offset))
+            _check(source, bound.view.offset)
+        return source
+
+    def check_unchanged(self) -> None:
+        """InputError, naming it, if a map is not what it was when it was opened."""
+        for path, source in self._open.items():
+            try:
+                source.check_unchanged()
+            except InputError as error:
+                raise error.located(path) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for source in self._open.values():
+            source.close()
+
+
+def _check(source: Source, offset: int) -> None:
+    """Compare the stored CRC-32, where the container has one, of the bytes that a map's elements lie in."""
+    for region in containers.identify(source).read(source).regions:
+        if region.offset <= offset < region.offset + region.size:
+            crc = 0
+            for start in range(region.offset, region.offset + region.size, _STEP):
+                crc = zlib.crc32(source.read(start, min(_STEP, region.offset + region.size - start)), crc)
+            if crc != region.crc:
+                raise InputError(
+                    f"is damaged: the bytes at {region.offset:,} do not have their CRC-32",
+                    hint="copy or download it again",
+                )
