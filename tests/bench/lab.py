@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -71,7 +72,7 @@ class Lab:
     def cp(self, source: Path) -> Command:
         """The yardstick."""
         target = self.output("copy")
-        return Command(("/bin/cp", str(source), str(target)), (target,))
+        return Command((shutil.which("cp") or "cp", str(source), str(target)), (target,))
 
     def race(self, rounds: int | None = None, /, **commands: Command) -> dict[str, Cost]:
         """The commands in turn."""
