@@ -25,6 +25,7 @@ from threshcli.plan.tensors import TensorPlan
 from threshcli.results import FileResult
 from threshcli.stats import Counts
 from threshcli.storage.local import Source, Target
+from threshcli.thresholds.base import Mapped
 from threshcli.tiles import Tile, tile_elements, tiles
 
 _ALONE = 1 << 21  # files under so many bytes are not worth a second thread
@@ -44,6 +45,8 @@ class Settings:
 
     crew: Crew
     tile_bytes: int
+    largest_tile: int
+    """For what is gathered from all over a file: the larger the tile, the longer the stretches that are read."""
     progress: Progress
 
 
@@ -54,8 +57,12 @@ def workers(request: Request) -> int:
 
 def tile_bytes(request: Request, device: str) -> int:
     """Bytes of a tile: 1 MiB suits a core's cache, an accelerator larger ones. `--max-memory` bounds all of them."""
-    most = 1 << 20 if device == "cpu" else 1 << 24
-    return max(_SMALLEST, min(most, request.max_memory // (_SHARE * workers(request))))
+    return min(1 << 20 if device == "cpu" else 1 << 24, largest_tile(request))
+
+
+def largest_tile(request: Request) -> int:
+    """Bytes of a tile that `--max-memory` has room for."""
+    return max(_SMALLEST, min(1 << 24, request.max_memory // (_SHARE * workers(request))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +136,8 @@ class FileRun:
         for plan in self._plan.tensors:
             if plan.place is not None or plan.applied:
                 widest = max(plan.view.itemsize, plan.out.dtype.itemsize)
-                for tile in tiles(plan.view.elements, tile_elements(size, widest)):
+                most = size if _is_plain(plan) else self._settings.largest_tile
+                for tile in tiles(plan.view.elements, tile_elements(most, widest)):
                     yield _Unit(tile, plan)
         copies = self._plan.output.skeleton.copies if self._plan.output else ()
         for copy in copies:
@@ -216,6 +224,12 @@ class FileRun:
                     f"is damaged: the bytes at {region.offset:,} do not have their CRC-32",
                     hint="copy or download it again",
                 )
+
+
+def _is_plain(plan: TensorPlan) -> bool:
+    """Whether input and maps are read from end to end."""
+    views = [bound.view for bound in plan.bounds.values() if isinstance(bound, Mapped)]
+    return all(view.contiguous for view in (plan.view, *views))
 
 
 def _crc_of(read: Callable[[int, int], bytes], offset: int, size: int) -> int:

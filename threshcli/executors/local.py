@@ -9,7 +9,7 @@ from pathlib import Path
 
 from threshcli import __version__
 from threshcli.engine.crew import Crew
-from threshcli.engine.files import FileRun, Progress, Settings, tile_bytes, workers
+from threshcli.engine.files import FileRun, Progress, Settings, largest_tile, tile_bytes, workers
 from threshcli.engine.outcome import file_result
 from threshcli.errors import DeviceError, OutputError, ThreshError
 from threshcli.kernels.base import Kernels
@@ -46,7 +46,8 @@ class Executor:
         if self.request.names.out_dir is not None and not self.request.names.dry_run:
             _make_folder(self.request.names.out_dir)
         self._check_patterns(jobs)
-        settings = Settings(Crew(workers(self.request), make), tile_bytes(self.request, device), self.progress)
+        crew = Crew(workers(self.request), make)
+        settings = Settings(crew, tile_bytes(self.request, device), largest_tile(self.request), self.progress)
         maps = MapFiles()
         results = []
         for job in jobs:
