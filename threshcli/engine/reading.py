@@ -2,8 +2,8 @@
 
 A box of a strided view is read in stretches: along axes with small steps the gaps are read too, since a few unwanted
 kilobytes cost less than another call; along axes with large steps each index is a read of its own. The stretches lie
-side by side in a staging buffer, from where the elements are copied in the wanted order. That serves transposed tensors,
-slices, maps in another memory order, and maps that broadcast (steps of 0) alike.
+side by side in a staging buffer, from where the elements are copied in the wanted order. That serves transposed
+tensors, slices, maps in another memory order, and maps that broadcast (steps of 0) alike.
 """
 
 from __future__ import annotations
