@@ -146,6 +146,6 @@ def test_everything_that_is_installed_has_its_version_pinned() -> None:
         *(name for extra in project["optional-dependencies"].values() for name in extra),
     ]
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    pins = [line.split("==") for line in lines if line and not line.startswith("#")]
+    pins = [line.split("==") for text in lines if (line := text.partition("#")[0].strip())]
     assert all(len(pin) == 2 and re.fullmatch(r"[\d.]+", pin[1]) for pin in pins)
     assert {re.split(r"[<>=~! ]", name)[0] for name in wanted} <= {name for name, _ in pins}
