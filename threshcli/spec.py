@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from threshcli.dtypes import DType, Real
@@ -22,6 +22,7 @@ class Number:
 
     text: str
     value: Real
+    _codes: dict[DType, int] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def parse(cls, text: str) -> Number:
@@ -62,6 +63,13 @@ class Number:
             return float(self.value)
         except OverflowError:
             return math.inf if self.value > 0 else -math.inf
+
+    def stored(self, dtype: DType) -> int:
+        """The bits that store this number in `dtype`, worked out once; UsageError where it has none."""
+        code = self._codes.get(dtype)
+        if code is None:
+            code = self._codes[dtype] = self.code(dtype, "value")
+        return code
 
     def code(self, dtype: DType, option: str) -> int:
         """The bits that store this number in `dtype`; UsageError, naming the option, where it has none."""

@@ -64,7 +64,11 @@ def run(arguments: list[str], outside: Outside | None = None) -> int:
         result: Any = build(outside)(arguments, standalone_mode=False, prog_name="thresh")
     except ThreshError as error:
         return outside.complain(error, debug)
-    except (BrokenPipeError, KeyboardInterrupt):
+    except (OSError, KeyboardInterrupt):  # standard output that fails: `_run` in threshcli.cli tells of it
+        raise
+    except SystemExit as ending:  # what typer makes of a closed pipe
+        if isinstance(ending.__context__, BrokenPipeError):
+            raise ending.__context__ from None
         raise
     except typer.Exit as ending:
         return int(ending.exit_code)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -79,8 +78,7 @@ class FileRun:
 
     def __init__(self, request: Request, plan: FilePlan, source: Source, settings: Settings) -> None:
         self._request, self._plan, self._source, self._settings = request, plan, source, settings
-        self._counts: dict[int, Counts] = {}
-        self._lock = threading.Lock()
+        self._counts: dict[tuple[int, int], Counts] = {}
         self._read, self._written, self._left = Ledger(), Ledger(), Ledger()
         self._maps = MapSources()
         self._work = {
@@ -109,7 +107,15 @@ class FileRun:
             self._finish(self._plan.output, self._target, self._written)
         seconds = time.perf_counter() - began
         rule = self._request.rule
-        return file_result(self._plan, rule, self._counts, seconds, status="written", moments=self._request.moments)
+        counts = self._summed()
+        return file_result(self._plan, rule, counts, seconds, status="written", moments=self._request.moments)
+
+    def _summed(self) -> dict[int, Counts]:
+        """The counts of each tensor, over all workers."""
+        total: dict[int, Counts] = {}
+        for (source, _), counts in self._counts.items():
+            total.setdefault(source, Counts()).merge(counts)
+        return total
 
     def _begin(self, output: OutputPlan | None, stack: ExitStack) -> Target | None:
         if output is None:
@@ -164,10 +170,8 @@ class FileRun:
             crc = zlib.crc32(raw)
             self._read.add(plan.view.offset + tile.start * plan.view.itemsize, nbytes, crc)
         if plan.applied:
-            counts = Counts()
+            counts = self._counts.setdefault((plan.out.source, id(k)), Counts())  # each worker counts for itself
             worked = self._work[plan.out.source].tile(k, raw, tile, counts)
-            with self._lock:
-                self._counts.setdefault(plan.out.source, Counts()).merge(counts)
             self._write(self._target, self._plan.output, self._written, plan.place, tile, worked.out)
             if worked.residual is not None:
                 self._write(self._residual, self._plan.residual, self._left, plan.residual_place, tile, worked.residual)

@@ -10,7 +10,7 @@ from threshcli.engine.reading import Bytes, read_elements
 from threshcli.errors import InputError, UsageError
 from threshcli.kernels.base import Block, Cut, Kernels, Scalar
 from threshcli.plan.tensors import TensorPlan
-from threshcli.rules.base import Outcome, Rule
+from threshcli.rules.base import Outcome, Rule, Slot
 from threshcli.spec import ZERO, Number
 from threshcli.stats import Counts
 from threshcli.thresholds.base import Fixed, Mapped
@@ -32,6 +32,7 @@ class TensorWork:
         self, rule: Rule, plan: TensorPlan, maps: Callable[[Mapped], Bytes], *, norms: bool, means: bool
     ) -> None:
         self._rule, self._plan, self._maps = rule, plan, maps
+        self._numbers = {slot.name: self._number(slot) for slot in rule.slots}
         elements = plan.view.elements
         self._counting = Counting(rule, plan.tensor.dtype, plan.out.dtype, elements, norms=norms, means=means)
 
@@ -40,7 +41,7 @@ class TensorWork:
         plan, dtype = self._plan, self._plan.tensor.dtype
         x = k.load(raw, dtype, swapped=plan.view.swapped)
         found = k.measure(x)
-        cuts = [self._cut(slot.name, slot.default, k, tile, counts) for slot in self._rule.slots]
+        cuts = [self._cut(slot.name, k, tile, counts) for slot in self._rule.slots]
         self._check_order(k, cuts, tile)
         outcome = self._rule.apply(k, x, plan.out.dtype, *cuts)
         out = self._treat_nan(k, x, outcome, found.nan) if found.nan else outcome.out
@@ -52,12 +53,17 @@ class TensorWork:
             residual = k.store(left, swapped=plan.residual_swapped)
         return Worked(k.store(out, swapped=plan.out.swapped), residual)
 
-    def _cut(self, slot: str, default: float | None, k: Kernels, tile: Tile, counts: Counts) -> Cut:
-        bound = self._plan.bounds.get(slot)
+    def _number(self, slot: Slot) -> Scalar | None:
+        """The number of a slot, the same for all tiles; None for a map."""
+        bound = self._plan.bounds.get(slot.name)
         if bound is None:
-            return Scalar(0.0 if default is None else default)
-        if isinstance(bound, Fixed):
-            return Scalar(bound.value)
+            return Scalar(0.0 if slot.default is None else slot.default)
+        return Scalar(bound.value) if isinstance(bound, Fixed) else None
+
+    def _cut(self, slot: str, k: Kernels, tile: Tile, counts: Counts) -> Cut:
+        number, bound = self._numbers[slot], self._plan.bounds.get(slot)
+        if number is not None or not isinstance(bound, Mapped):
+            return number or Scalar(0.0)
         view = bound.view
         raw = k.buffer(tile.count * view.itemsize)
         try:

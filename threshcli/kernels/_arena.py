@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -21,18 +20,23 @@ class Arena:
     def __init__(self) -> None:
         self._slots: list[Array] = []
         self._top = 0
+        self._marks: list[int] = []
 
     def reset(self) -> None:
         self._top = 0
+        self._marks.clear()
 
-    @contextmanager
-    def scratch(self) -> Iterator[None]:
-        """What is taken inside is free again after it."""
-        top = self._top
-        try:
-            yield
-        finally:
-            self._top = top
+    def scratch(self) -> Arena:
+        """To be used with `with`: what is taken inside is free again after it."""
+        return self
+
+    def __enter__(self) -> None:
+        self._marks.append(self._top)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._top = self._marks.pop()
 
     def take(self, count: int, dtype: Any) -> Array:
         """An uninitialised array of so many elements."""

@@ -16,6 +16,7 @@ from threshcli.kernels._numpy_convert import NATIVE, native
 from threshcli.tiles import LEAF
 
 _RUN = 256  # squares added in float32 before float64 takes over: exact for 8-bit integers, 1e-7 of a run for floats
+_TOGETHER = 4  # leaves that are converted at once: 1 MiB of float32
 _SAFE = (1e-30, 1e36)  # sums of squares of a leaf outside are taken again in float64: float32 might have lost them
 
 
@@ -97,17 +98,25 @@ def moments(
     data: Array, dtype: DType, clean: bool, arena: Arena, precise: bool, sums_wanted: bool
 ) -> tuple[list[float], list[float]]:
     """For each leaf the sum of the finite values (0 unless wanted), and of their squares."""
-    sums, squares = [], []
-    for start in range(0, data.size, LEAF):
-        leaf = data[start : start + LEAF]
+    whole = data.size // LEAF * LEAF if clean and not precise else 0
+    sums: list[float] = []
+    squares: list[float] = []
+    for start in range(0, whole, _TOGETHER * LEAF):
         with arena.scratch():
-            total = None
-            if clean and not precise and leaf.size == LEAF:
-                total = _quick(leaf, dtype, arena, sums_wanted)
-            total = total or _exact(leaf, dtype, clean)
-        sums.append(total[0])
-        squares.append(total[1])
+            found = _quick(data[start : min(start + _TOGETHER * LEAF, whole)], dtype, arena, sums_wanted)
+        sums += found[0]
+        squares += found[1]
+    for start in range(0, data.size, LEAF):
+        number = start // LEAF
+        if start >= whole or not _is_safe(squares[number], dtype):
+            found_one = _exact(data[start : start + LEAF], dtype, clean)
+            sums[number : number + 1], squares[number : number + 1] = [found_one[0]], [found_one[1]]
     return sums, squares
+
+
+def _is_safe(square: float, dtype: DType) -> bool:
+    """Whether float32 has lost nothing that counts."""
+    return _SAFE[0] < square < _SAFE[1] or (square == 0 and not dtype.is_float)
 
 
 def _exact(leaf: Array, dtype: DType, clean: bool) -> tuple[float, float]:
@@ -119,17 +128,17 @@ def _exact(leaf: Array, dtype: DType, clean: bool) -> tuple[float, float]:
         return float(values.sum()), float(np.dot(values, values))
 
 
-def _quick(leaf: Array, dtype: DType, arena: Arena, sums_wanted: bool) -> tuple[float, float] | None:
-    """Sums in runs of float32, then float64; None where that loses too much."""
-    total = square = 0.0
+def _quick(data: Array, dtype: DType, arena: Arena, sums_wanted: bool) -> tuple[list[float], list[float]]:
+    """Sums of whole leaves in runs of float32, then float64."""
+    leaves = data.size // LEAF
+    total, square = np.zeros(leaves), np.zeros(leaves)
     with np.errstate(all="ignore"):
-        for part in _float32_parts(leaf, dtype, arena):
+        for part in _float32_parts(data, dtype, arena):
             rows = part.reshape(-1, _RUN)
             if sums_wanted:
-                total += float(np.matmul(rows, _ones(part)).sum(dtype=np.float64))
-            square += float(np.vecdot(rows, rows).sum(dtype=np.float64))
-    safe = _SAFE[0] < square < _SAFE[1] or (square == 0 and dtype.kind in ("int", "uint", "bool"))
-    return (total, square) if safe else None
+                total += np.matmul(rows, _ones(part)).reshape(leaves, -1).sum(axis=1, dtype=np.float64)
+            square += np.vecdot(rows, rows).reshape(leaves, -1).sum(axis=1, dtype=np.float64)
+    return total.tolist(), square.tolist()
 
 
 _ONES = {kind: np.ones(_RUN, kind) for kind in ("f4", "f8")}

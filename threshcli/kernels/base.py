@@ -14,7 +14,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Literal
 
 from threshcli.dtypes import Compare, DType, Range, Real
@@ -38,6 +37,16 @@ class Scalar:
     """A threshold that is one number for the whole tensor."""
 
     value: Real
+    _ranges: dict[tuple[DType, Compare, bool], Range] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def range(self, dtype: DType, compare: Compare, magnitude: bool) -> Range:
+        """The keys of the elements for which the comparison holds; worked out once."""
+        found = self._ranges.get((dtype, compare, magnitude))
+        if found is None:
+            found = self._ranges[dtype, compare, magnitude] = dtype.interval(compare, self.value, magnitude=magnitude)
+        return found
 
 
 Cut = Scalar | Block
@@ -139,7 +148,7 @@ class Kernels(ABC):
     def compare(self, x: Block, compare: Compare, cut: Cut, *, magnitude: bool = False) -> Mask:
         """True where `x compare cut` (or `abs(x) compare cut`) holds; a number is rounded to a float x's dtype."""
         if isinstance(cut, Scalar):
-            return self.within(x, x.dtype.interval(compare, cut.value, magnitude=magnitude), magnitude=magnitude)
+            return self.within(x, cut.range(x.dtype, compare, magnitude), magnitude=magnitude)
         return self.against(x, compare, cut, magnitude=magnitude)
 
     def bound(self, cut: Cut, dtype: DType, *, up: bool) -> Block | int:
@@ -160,7 +169,7 @@ class Kernels(ABC):
         """True where both comparisons hold; one pass where both cuts are numbers."""
         (first, a), (second, b) = low, high
         if isinstance(a, Scalar) and isinstance(b, Scalar):
-            left, right = x.dtype.interval(first, a.value), x.dtype.interval(second, b.value)
+            left, right = a.range(x.dtype, first, False), b.range(x.dtype, second, False)
             return self.within(x, Range(max(left.low, right.low), min(left.high, right.high)))
         return self.both(self.compare(x, first, a), self.compare(x, second, b))
 
@@ -178,10 +187,5 @@ class Kernels(ABC):
 
     def _operand(self, value: Block | Number, dtype: DType) -> Block | int:
         if isinstance(value, Number):
-            return _code(value, dtype)
+            return value.stored(dtype)
         return value if value.dtype is dtype else self.cast(value, dtype)
-
-
-@lru_cache(maxsize=256)
-def _code(value: Number, dtype: DType) -> int:
-    return value.code(dtype, "value")

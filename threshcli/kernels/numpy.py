@@ -8,6 +8,7 @@ on their bits.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
@@ -22,10 +23,13 @@ from threshcli.kernels._numpy_convert import NATIVE, storage
 from threshcli.kernels.base import Block, Kernels, MapCompare, Mask, Measure
 
 
-@lru_cache(maxsize=256)
-def _bound(dtype: DType, key: int) -> Any:
-    """The value of a key as a NumPy scalar of the dtype's storage."""
-    return storage(dtype).type(dtype.number(key))
+@lru_cache(maxsize=1024)
+def _bounds(dtype: DType, keys: Range, magnitude: bool) -> tuple[Any, Any]:
+    """The ends of a range as NumPy scalars to compare with; None where the dtype has nothing beyond the end."""
+    limits = dtype.magnitude_keys if magnitude else dtype.keys
+    kind = np.dtype(f"u{dtype.itemsize}" if magnitude and not dtype.is_float else storage(dtype)).type
+    low = kind(dtype.number(keys.low)) if keys.low > limits.low or keys.low == keys.high else None
+    return low, kind(dtype.number(keys.high)) if keys.high < limits.high else None
 
 
 class NumpyKernels(Kernels):
@@ -65,7 +69,6 @@ class NumpyKernels(Kernels):
 
     def within(self, x: Block, keys: Range, *, magnitude: bool = False) -> Mask:
         out = self._arena.take(x.data.size, np.bool_)
-        bounds = x.dtype.magnitude_keys if magnitude else x.dtype.keys
         if keys.empty:
             out[:] = False
             return out
@@ -73,7 +76,8 @@ class NumpyKernels(Kernels):
             if x.dtype.is_float and x.dtype not in NATIVE:
                 self._bits_within(x, keys, magnitude, out)
             else:
-                self._native_within(self._magnitude(x) if magnitude else x.data, x.dtype, keys, bounds, out)
+                values = self._magnitude(x) if magnitude else x.data
+                self._native_within(values, keys, *_bounds(x.dtype, keys, magnitude), out)
         return out
 
     def _magnitude(self, x: Block) -> Array:
@@ -88,21 +92,17 @@ class NumpyKernels(Kernels):
         np.abs(x.data, out=out.view(x.data.dtype))
         return out
 
-    def _native_within(self, values: Array, dtype: DType, keys: Range, bounds: Range, out: Array) -> None:
-        kind = values.dtype.type
-        low, high = (
-            kind(dtype.number(key)) if kind is not storage(dtype).type else _bound(dtype, key) for key in _ends(keys)
-        )
+    def _native_within(self, values: Array, keys: Range, low: Any, high: Any, out: Array) -> None:
         if keys.low == keys.high:
             np.equal(values, low, out=out)
-        elif keys.low > bounds.low:
+        elif low is not None:
             np.greater_equal(values, low, out=out)
-            if keys.high < bounds.high:
+            if high is not None:
                 other = self._arena.take(out.size, np.bool_)
                 np.logical_and(out, np.less_equal(values, high, out=other), out=out)
-        elif keys.high < bounds.high:
+        elif high is not None:
             np.less_equal(values, high, out=out)
-        elif dtype.is_float:
+        elif values.dtype.kind == "f":
             np.equal(values, values, out=out)
         else:
             out[:] = True
@@ -165,28 +165,37 @@ class NumpyKernels(Kernels):
         """b ^ ((a ^ b) & m), with m all ones where the mask holds, and the shorter forms where a or b is constant."""
         kind = out.dtype.type
         if isinstance(a, int) and isinstance(b, int):
-            if b == 0 and dtype in NATIVE and a == dtype.encode(1):
+            if b == 0 and dtype in NATIVE and a == _one(dtype):
                 np.copyto(out.view(storage(dtype)), mask)  # a cast from bool is one vectorised pass
                 return
-            np.copyto(out, mask.view(np.uint8))
-            if (a, b) != (1, 0):
-                np.negative(out, out=out)
-                np.bitwise_and(out, kind(a ^ b), out=out)
-                np.bitwise_xor(out, kind(b), out=out)
-            return
-        np.copyto(out, mask.view(np.uint8))
+            if (a, b) == (1, 0):
+                np.copyto(out, mask.view(np.uint8))
+                return
         if isinstance(a, int) and a == 0:  # all ones where the mask does not hold
-            np.subtract(out, kind(1), out=out)
+            self._widen(mask, np.subtract, out)
             np.bitwise_and(out, _bits(b, kind), out=out)
             return
-        np.negative(out, out=out)
+        self._widen(mask, np.negative, out)
         if isinstance(b, int) and b == 0:
             np.bitwise_and(out, _bits(a, kind), out=out)
             return
         first, second = _bits(a, kind), _bits(b, kind)
-        difference = np.bitwise_xor(first, second, out=self._arena.take(out.size, out.dtype))
-        np.bitwise_and(out, difference, out=out)
+        if isinstance(a, int) and isinstance(b, int):
+            np.bitwise_and(out, kind(a ^ b), out=out)
+        else:
+            difference = np.bitwise_xor(first, second, out=self._arena.take(out.size, out.dtype))
+            np.bitwise_and(out, difference, out=out)
         np.bitwise_xor(out, second, out=out)
+
+    def _widen(self, mask: Array, turn: np.ufunc, out: Array) -> None:
+        """All ones or all zeros as wide as `out`: 0 and -1 while it is one byte an element, then sign-extended."""
+        small = mask.view(np.int8)
+        signed = self._arena.take(mask.size, np.int8)
+        if turn is np.negative:
+            np.negative(small, out=signed)
+        else:
+            np.subtract(small, np.int8(1), out=signed)
+        np.copyto(out.view(f"i{out.dtype.itemsize}"), signed)
 
     def cast(self, x: Block, dtype: DType) -> Block:
         return x if x.dtype is dtype else Block(convert.cast(x.data, x.dtype, dtype), dtype)
@@ -227,8 +236,9 @@ class NumpyKernels(Kernels):
             return int(x.data.size - np.count_nonzero(equal))
 
 
-def _ends(keys: Range) -> tuple[int, int]:
-    return keys.low, keys.high
+@lru_cache(maxsize=64)
+def _one(dtype: DType) -> int | None:
+    return dtype.encode(Fraction(1))
 
 
 def _bits(value: Block | int, kind: Any) -> Any:

@@ -37,9 +37,9 @@ class Band(Rule):
     closed: Literal["both", "left", "right", "neither"] = option("both", "Which ends belong to the band.")
     outside: bool = option(False, "Select what lies outside of the band.")
     binary: bool = option(False, "Write --above where selected, --below elsewhere.")
-    fill: Number | None = option(None, "Value of elements that do not stay (0).", "NUMBER")
-    above: Number | None = option(None, "With --binary: value where selected (1).", "NUMBER")
-    below: Number | None = option(None, "With --binary: value elsewhere (0).", "NUMBER")
+    fill: Number | None = option(None, "Value of elements that do not stay. Default: 0.", "NUMBER")
+    above: Number | None = option(None, "With --binary: value where selected. Default: 1.", "NUMBER")
+    below: Number | None = option(None, "With --binary: value elsewhere. Default: 0.", "NUMBER")
 
     @property
     def levels(self) -> tuple[Number, Number] | None:

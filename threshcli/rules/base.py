@@ -40,7 +40,7 @@ class Slot:
     default: float | None = None
 
 
-THRESHOLD = Slot("threshold", "What to compare with: a number, a map, or a source worked out from the data.", "-t")
+THRESHOLD = Slot("threshold", "What to compare with: a number, or a map: @FILE.", "-t")
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ class Source:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        with _reading():
+        with _READING:
             self._fd, self.path = _open(name)
             self._stat = os.fstat(self._fd)
         self.size = self._stat.st_size
@@ -51,7 +51,7 @@ class Source:
             raise InputError(f"ends at byte {self.size:,}, but {size:,} bytes are needed from byte {offset:,}")
         parts = []
         while size:
-            with _reading():
+            with _READING:
                 part = os.pread(self._fd, size, offset)
             if not part:
                 raise InputError("was truncated while it was read")
@@ -63,7 +63,7 @@ class Source:
         """Fill the buffer with the bytes from `offset`; InputError where the file ends earlier."""
         done = 0
         while done < len(buffer):
-            with _reading():
+            with _READING:
                 count = os.preadv(self._fd, [buffer[done:]], offset + done)
             if not count:
                 raise InputError("was truncated while it was read")
@@ -71,7 +71,7 @@ class Source:
 
     def check_unchanged(self) -> None:
         """InputError if the file is not what it was when it was opened."""
-        with _reading():
+        with _READING:
             now = os.fstat(self._fd)
         if (now.st_size, now.st_mtime_ns) != (self._stat.st_size, self._stat.st_mtime_ns):
             raise InputError("changed while it was read", hint="run the command again when nothing writes to it")
@@ -88,16 +88,23 @@ class Source:
         self.close()
 
 
-@contextlib.contextmanager
-def _reading() -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError:
-        raise InputError(
-            "no such file", hint="check the path; quote patterns that the shell should not expand"
-        ) from None
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}") from error
+class _Reading:
+    """What goes wrong while reading, in our own words (a class, since this wraps every read)."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, FileNotFoundError):
+            hint = "check the path; quote patterns that the shell should not expand"
+            raise InputError("no such file", hint=hint) from None
+        if isinstance(error, OSError):
+            raise InputError(f"cannot be read: {error.strerror}") from error
+
+
+_READING = _Reading()
 
 
 def _open(name: str) -> tuple[int, str]:
@@ -153,7 +160,7 @@ class Target:
         self._temporary = str(Path(self._folder) / f".thresh-{secrets.token_hex(8)}.tmp")
         _UNFINISHED.add(self._temporary)
         try:
-            with _writing():
+            with _WRITING:
                 self._fd = os.open(self._temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o666)
         except OutputError:
             _UNFINISHED.discard(self._temporary)
@@ -166,7 +173,7 @@ class Target:
 
     def _prepare(self, size: int) -> None:
         old = existing(self.path) if self._replace else None
-        with _writing():
+        with _WRITING:
             if old is not None:
                 os.fchmod(self._fd, stat.S_IMODE(old.st_mode))
             if size:
@@ -176,19 +183,19 @@ class Target:
         """Write all of it at an offset."""
         rest = memoryview(data)
         while len(rest):
-            with _writing():
+            with _WRITING:
                 count = os.pwrite(self._fd, rest, offset)
             rest, offset = rest[count:], offset + count
 
     def read(self, offset: int, size: int) -> bytes:
         """Bytes written before."""
-        with _writing():
+        with _WRITING:
             return os.pread(self._fd, size, offset)
 
     def commit(self) -> None:
         """Give the output its name; synced to disk if asked for."""
         try:
-            with _writing(), _synced_folder(self._folder if self._fsync else None):
+            with _WRITING, _synced_folder(self._folder if self._fsync else None):
                 if self._fsync:
                     os.fsync(self._fd)
                 self._name()
@@ -218,16 +225,23 @@ class Target:
         _UNFINISHED.discard(self._temporary)
 
 
-@contextlib.contextmanager
-def _writing() -> Iterator[None]:
-    try:
-        yield
-    except OutputError:
-        raise
-    except FileNotFoundError:
-        raise OutputError("cannot be written: its folder does not exist", hint="create the folder first") from None
-    except OSError as error:
-        raise OutputError(f"cannot be written: {error.strerror}") from error
+class _Writing:
+    """What goes wrong while writing, in our own words."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, FileNotFoundError):
+            hint = "create the folder first"
+            raise OutputError("cannot be written: its folder does not exist", hint=hint) from None
+        if isinstance(error, OSError) and not isinstance(error, OutputError):
+            raise OutputError(f"cannot be written: {error.strerror}") from error
+
+
+_WRITING = _Writing()
 
 
 def _allocate(fd: int, size: int) -> None:
