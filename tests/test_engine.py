@@ -235,10 +235,10 @@ def test_the_memory_for_buffers_bounds_the_tiles() -> None:
     def size(jobs: int, memory: int, device: str = "cpu") -> int:
         return tile_bytes(request(jobs, memory), device)
 
-    assert size(2, 64 << 20) == 1 << 20
+    assert size(2, 64 << 20) == 1 << 21
     assert size(2, 8 << 20) == 1 << 19
     assert size(64, 1 << 20) == 1 << 18
-    assert size(1, 1 << 30, "cuda:0") > 1 << 20
+    assert size(1, 1 << 30, "cuda:0") > 1 << 21
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f2", "i2", "u1", "?"])

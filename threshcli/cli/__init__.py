@@ -28,6 +28,7 @@ def main() -> None:
             signal.signal(number, _end)
     for name in _THREADS:  # our own workers share the cores; a pool in each of them would oversubscribe
         os.environ.setdefault(name, "1")
+    sys.setswitchinterval(0.0002)  # workers hand the interpreter to each other many times a millisecond
     status = _run(sys.argv[1:])
     with contextlib.suppress(OSError, ValueError):
         sys.stderr.flush()

@@ -29,8 +29,9 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
-def build(outside: Outside) -> typer.Typer:
-    """The application, bound to the streams and environment it is to use."""
+def build(outside: Outside, only: str | None = None) -> typer.Typer:
+    """The application, bound to the streams and environment it is to use; with `only` that rule's command alone, which
+    spares a call the making of all others."""
     app = typer.Typer(
         name="thresh",
         help=HELP,
@@ -49,7 +50,8 @@ def build(outside: Outside) -> typer.Typer:
         pass
 
     root.__doc__ = None
-    for name, rule in rules.registered().items():
+    for name in rules.names() if only is None else [only]:
+        rule = rules.find(name)
         function = rule_command(name, rule, outside)
         app.command(name, help=rule.__doc__, rich_help_panel="Rules", context_settings=_CONTEXT)(function)
     app.command("info", rich_help_panel="Look", context_settings=_CONTEXT)(info.command(outside))
@@ -61,7 +63,8 @@ def run(arguments: list[str], outside: Outside | None = None) -> int:
     outside = outside or Outside.process()
     debug = "--debug" in arguments
     try:
-        result: Any = build(outside)(arguments, standalone_mode=False, prog_name="thresh")
+        only = arguments[0] if arguments and arguments[0] in rules.names() else None
+        result: Any = build(outside, only)(arguments, standalone_mode=False, prog_name="thresh")
     except ThreshError as error:
         return outside.complain(error, debug)
     except (OSError, KeyboardInterrupt):  # standard output that fails: `_run` in threshcli.cli tells of it

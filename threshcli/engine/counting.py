@@ -25,7 +25,8 @@ class Counting:
         self._norms, self._means = norms or means, means
         self._precise = elements < _PRECISE
         self._zero_filled = rule.filler is not None and rule.filler.value == 0 and out is dtype and dtype.signed
-        self._zero_stays: bool | None = None
+        self._selected: dict[Real, bool] = {}
+        self._cuts: dict[Real, Scalar] = {}
 
     def tile(
         self, k: Kernels, x: Block, out: Block, selected: Mask, found: Measure, cuts: Sequence[Cut], counts: Counts
@@ -38,42 +39,46 @@ class Counting:
         counts.zeros_before += found.zeros
         counts.extremes(found.low, found.high)
         counts.selected += chosen + (found.nan if self._rule.nan_policy.action == "above" else 0)
-        if self._zero_filled and not found.nan and all(isinstance(cut, Scalar) for cut in cuts):
-            dropped = elements - chosen - (0 if self._stays(k, cuts) else found.zeros)  # of those that are not zero
+        numbers = not found.nan and all(isinstance(cut, Scalar) for cut in cuts)
+        if numbers and self._zero_filled:
+            dropped = (
+                elements - chosen - (0 if self._selects(k, 0, cuts) else found.zeros)
+            )  # of those that are not zero
             counts.changed += dropped
             counts.zeros_after += found.zeros + dropped
+        elif numbers and self._rule.levels:
+            counts.changed += elements - self._unchanged(k, x, self._rule.levels, found.zeros, cuts)
+            counts.zeros_after += self._zeros(k, out, elements, chosen, found.nan)
         else:
-            counts.changed += self._changed(k, x, out, selected, found.nan)
+            counts.changed += k.changed(x, out, found.nan)
             counts.zeros_after += self._zeros(k, out, elements, chosen, found.nan)
         if self._norms:
             self._moments(k, x, out, not (found.nan or found.inf), counts)
 
-    def _stays(self, k: Kernels, cuts: Sequence[Cut]) -> bool:
-        """Whether the rule selects zeros: it is asked once, with a zero."""
-        if self._zero_stays is None:
-            zero = k.load(memoryview(bytearray(self._dtype.itemsize)), self._dtype)
-            self._zero_stays = k.count(self._rule.apply(k, zero, self._out, *cuts).selected) == 1
-        return self._zero_stays
+    def _selects(self, k: Kernels, value: Real, cuts: Sequence[Cut]) -> bool:
+        """Whether the rule selects elements of this value: it is asked once, with one."""
+        if value not in self._selected:
+            code = self._dtype.encode(value) or 0
+            one = k.load(memoryview(bytearray(code.to_bytes(self._dtype.itemsize, "little"))), self._dtype)
+            self._selected[value] = k.count(self._rule.apply(k, one, self._out, *cuts).selected) == 1
+        return self._selected[value]
+
+    def _unchanged(self, k: Kernels, x: Block, levels: tuple[Number, Number], zeros: int, cuts: Sequence[Cut]) -> int:
+        """How many elements a decision leaves as they are: those that have the value that is written for them."""
+        same = 0
+        for number, region in zip(levels, (True, False), strict=True):
+            value = self._same_value(number)
+            if value is None or self._selects(k, value, cuts) is not region:
+                continue
+            cut = self._cuts.setdefault(value, Scalar(value))
+            same += zeros if value == 0 else k.count(k.between(x, ("ge", cut), ("le", cut)))
+        return same
 
     def _zeros(self, k: Kernels, out: Block, elements: int, chosen: int, nan: int) -> int:
         levels = self._rule.levels
         if levels is None or nan:
             return k.zeros(out)
         return chosen * (levels[0].value == 0) + (elements - chosen) * (levels[1].value == 0)
-
-    def _changed(self, k: Kernels, x: Block, out: Block, selected: Mask, nan: int) -> int:
-        """How many values differ from the input's. Two constants in another dtype are looked for in x itself, which is
-        quicker than comparing two dtypes."""
-        levels = self._rule.levels
-        if out.dtype is x.dtype or levels is None or nan:
-            return k.changed(x, out, nan)
-        same = 0
-        for number, mask in ((levels[0], selected), (levels[1], k.invert(selected))):
-            value = self._same_value(number)
-            if value is not None:
-                equal = k.between(x, ("ge", Scalar(value)), ("le", Scalar(value)))
-                same += k.count(k.both(mask, equal))
-        return k.elements(x) - same
 
     def _same_value(self, number: Number) -> Real | None:
         """The value that the output holds for a constant, if an element of the input can have just that."""

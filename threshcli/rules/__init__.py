@@ -9,20 +9,25 @@ from functools import cache
 from threshcli.rules.base import Rule
 
 
+def names() -> list[str]:
+    """The names of all rules, without importing them."""
+    return [item.name for item in pkgutil.iter_modules(__path__) if item.name != "base"]
+
+
 @cache
+def find(name: str) -> type[Rule]:
+    """The rule of this name, which is its file's; a file without a rule, or with two, is a fault."""
+    module = importlib.import_module(f"{__name__}.{name}")
+    classes = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Rule) and value.__module__ == module.__name__
+    ]
+    if len(classes) != 1:
+        raise TypeError(f"{module.__name__} must define one rule, not {len(classes)}")
+    return classes[0]
+
+
 def registered() -> dict[str, type[Rule]]:
-    """Every rule by its name, which is its file's; a file without a rule, or with two, is a fault."""
-    found: dict[str, type[Rule]] = {}
-    for module_info in pkgutil.iter_modules(__path__):
-        if module_info.name == "base":
-            continue
-        module = importlib.import_module(f"{__name__}.{module_info.name}")
-        classes = [
-            value
-            for value in vars(module).values()
-            if isinstance(value, type) and issubclass(value, Rule) and value.__module__ == module.__name__
-        ]
-        if len(classes) != 1:
-            raise TypeError(f"{module.__name__} must define one rule, not {len(classes)}")
-        found[module_info.name] = classes[0]
-    return found
+    """Every rule by its name."""
+    return {name: find(name) for name in names()}
