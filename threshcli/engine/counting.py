@@ -7,6 +7,7 @@ general way compares input and output. A test holds both to the same answers.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 from threshcli.dtypes import DType, Real
 from threshcli.kernels.base import Block, Cut, Kernels, Mask, Measure, Scalar
@@ -25,8 +26,11 @@ class Counting:
         self._norms, self._means = norms or means, means
         self._precise = elements < _PRECISE
         self._zero_filled = rule.filler is not None and rule.filler.value == 0 and out is dtype and dtype.signed
-        self._selected: dict[Real, bool] = {}
-        self._cuts: dict[Real, Scalar] = {}
+        constants = [number for _, number in rule.constants()]
+        self._stays_finite = out is dtype and all(not isinstance(number.value, float) for number in constants)
+        self._asked = False
+        self._zero_selected = False
+        self._kept: list[tuple[Scalar, bool]] = []
 
     def tile(
         self, k: Kernels, x: Block, out: Block, selected: Mask, found: Measure, cuts: Sequence[Cut], counts: Counts
@@ -40,14 +44,15 @@ class Counting:
         counts.extremes(found.low, found.high)
         counts.selected += chosen + (found.nan if self._rule.nan_policy.action == "above" else 0)
         numbers = not found.nan and all(isinstance(cut, Scalar) for cut in cuts)
+        if numbers and not self._asked:
+            self._ask(k, cuts)
         if numbers and self._zero_filled:
-            dropped = (
-                elements - chosen - (0 if self._selects(k, 0, cuts) else found.zeros)
-            )  # of those that are not zero
+            zeros = 0 if self._zero_selected else found.zeros
+            dropped = elements - chosen - zeros  # of those that are not zero
             counts.changed += dropped
             counts.zeros_after += found.zeros + dropped
         elif numbers and self._rule.levels:
-            counts.changed += elements - self._unchanged(k, x, self._rule.levels, found.zeros, cuts)
+            counts.changed += elements - self._unchanged(k, x, found.zeros)
             counts.zeros_after += self._zeros(k, out, elements, chosen, found.nan)
         else:
             counts.changed += k.changed(x, out, found.nan)
@@ -56,23 +61,24 @@ class Counting:
             self._moments(k, x, out, not (found.nan or found.inf), counts)
 
     def _selects(self, k: Kernels, value: Real, cuts: Sequence[Cut]) -> bool:
-        """Whether the rule selects elements of this value: it is asked once, with one."""
-        if value not in self._selected:
-            code = self._dtype.encode(value) or 0
-            one = k.load(memoryview(bytearray(code.to_bytes(self._dtype.itemsize, "little"))), self._dtype)
-            self._selected[value] = k.count(self._rule.apply(k, one, self._out, *cuts).selected) == 1
-        return self._selected[value]
+        """Whether the rule selects elements of this value: it is asked, with one."""
+        code = self._dtype.encode(value) or 0
+        one = k.load(memoryview(bytearray(code.to_bytes(self._dtype.itemsize, "little"))), self._dtype)
+        return k.count(self._rule.apply(k, one, self._out, *cuts).selected) == 1
 
-    def _unchanged(self, k: Kernels, x: Block, levels: tuple[Number, Number], zeros: int, cuts: Sequence[Cut]) -> int:
-        """How many elements a decision leaves as they are: those that have the value that is written for them."""
-        same = 0
-        for number, region in zip(levels, (True, False), strict=True):
+    def _ask(self, k: Kernels, cuts: Sequence[Cut]) -> None:
+        """Learn, once for all tiles, what the rule does with zeros, and which values a decision leaves as they are."""
+        self._zero_selected = self._selects(k, Fraction(0), cuts) if self._zero_filled else False
+        kept = []
+        for number, region in zip(self._rule.levels or (), (True, False), strict=False):
             value = self._same_value(number)
-            if value is None or self._selects(k, value, cuts) is not region:
-                continue
-            cut = self._cuts.setdefault(value, Scalar(value))
-            same += zeros if value == 0 else k.count(k.between(x, ("ge", cut), ("le", cut)))
-        return same
+            if value is not None and self._selects(k, value, cuts) is region:
+                kept.append((Scalar(value), value == 0))
+        self._kept, self._asked = kept, True
+
+    def _unchanged(self, k: Kernels, x: Block, zeros: int) -> int:
+        """How many elements have a value that a decision leaves as it is."""
+        return sum(zeros if is_zero else k.count(k.between(x, ("ge", cut), ("le", cut))) for cut, is_zero in self._kept)
 
     def _zeros(self, k: Kernels, out: Block, elements: int, chosen: int, nan: int) -> int:
         levels = self._rule.levels
@@ -91,11 +97,6 @@ class Counting:
         sums, squares = k.moments(x, clean=clean, precise=self._precise, sums=self._means)
         counts.sums.add(sums)
         counts.squares.add(squares)
+        # finite elements stay finite unless a constant is infinite or a cast overflows
         after = k.moments(out, clean=clean and self._stays_finite, precise=self._precise, sums=False)
         counts.squares_after.add(after[1])
-
-    @property
-    def _stays_finite(self) -> bool:
-        """Whether finite elements stay finite: a constant may be infinite, a cast may overflow."""
-        constants = [number for _, number in self._rule.constants()]
-        return self._out is self._dtype and all(not isinstance(number.value, float) for number in constants)
