@@ -133,7 +133,7 @@ def _quick(data: Array, dtype: DType, arena: Arena, sums_wanted: bool) -> tuple[
     leaves = data.size // LEAF
     total, square = np.zeros(leaves), np.zeros(leaves)
     with np.errstate(all="ignore"):
-        for part in _float32_parts(data, dtype, arena):
+        for part in _float32_parts(data, dtype, arena, sums_wanted):
             rows = part.reshape(-1, _RUN)
             if sums_wanted:
                 total += np.matmul(rows, _ones(part)).reshape(leaves, -1).sum(axis=1, dtype=np.float64)
@@ -148,9 +148,9 @@ def _ones(part: Array) -> Array:
     return _ONES[f"f{part.dtype.itemsize}"]
 
 
-def _float32_parts(leaf: Array, dtype: DType, arena: Arena) -> list[Array]:
+def _float32_parts(leaf: Array, dtype: DType, arena: Arena, signs: bool) -> list[Array]:
     """The values as float32 (float64 for wide types) in one or two arrays: 16-bit formats go in pairs, as the halves of
-    32-bit words, which needs no widening."""
+    32-bit words, which needs no widening. Without `signs` they may be magnitudes."""
     if dtype in NATIVE:
         return [leaf]
     if dtype in (BFLOAT16, FLOAT16):
@@ -158,7 +158,7 @@ def _float32_parts(leaf: Array, dtype: DType, arena: Arena) -> list[Array]:
         upper, lower = (arena.take(words.size, np.uint32) for _ in range(2))
         np.bitwise_and(words, 0xFFFF0000, out=upper)
         np.left_shift(words, 16, out=lower)
-        return [_half(part, arena) if dtype is FLOAT16 else part.view(np.float32) for part in (upper, lower)]
+        return [_half(part, arena, signs) if dtype is FLOAT16 else part.view(np.float32) for part in (upper, lower)]
     if dtype.is_float:
         return [native(leaf, dtype)]
     part = arena.take(leaf.size, np.float32 if dtype.itemsize <= 2 else np.float64)
@@ -166,13 +166,15 @@ def _float32_parts(leaf: Array, dtype: DType, arena: Arena) -> list[Array]:
     return [part]
 
 
-def _half(words: Array, arena: Arena) -> Array:
+def _half(words: Array, arena: Arena, signs: bool) -> Array:
     """float16 in the upper halves of words as float32: move exponent and fraction three places down, then correct the
     exponent by a power of two, which also makes subnormals right."""
-    sign = arena.take(words.size, np.uint32)
-    np.bitwise_and(words, 0x80000000, out=sign)
+    sign = None
+    if signs:
+        sign = np.bitwise_and(words, 0x80000000, out=arena.take(words.size, np.uint32))
     np.bitwise_and(words, 0x7FFF0000, out=words)
     np.right_shift(words, 3, out=words)
-    np.bitwise_or(words, sign, out=words)
+    if sign is not None:
+        np.bitwise_or(words, sign, out=words)
     values = words.view(np.float32)
     return np.multiply(values, np.float32(2.0**112), out=values)
