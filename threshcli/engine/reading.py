@@ -55,8 +55,9 @@ class _Gather:
         far = [axis for axis, step in enumerate(self._steps) if step > _NEAR and box.extent[axis] > 1]
         stretch = self._stretch(box, far)
         lines = int(np.prod([box.extent[axis] for axis in far], dtype=np.int64))
-        if stretch > _STRETCH or lines * stretch > _STAGE:
-            self._halves(box, out, far, stretch > _STRETCH)
+        longest = min(_STRETCH, _STAGE)
+        if stretch > longest or lines * stretch > _STAGE:
+            self._halves(box, out, far, stretch > longest)
             return
         stage = self._read(box, far, stretch, lines)
         steps = list(self._steps)
