@@ -6,7 +6,8 @@ extremes that there is no infinity, extremes of one sign that there is no zero.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,7 +16,8 @@ from threshcli.kernels._arena import Arena, Array
 from threshcli.kernels._numpy_convert import NATIVE, native
 from threshcli.tiles import LEAF
 
-_RUN = 256  # squares added in float32 before float64 takes over: exact for 8-bit integers, 1e-7 of a run for floats
+_RUN = {True: 1024, False: 256}  # squares (of floats or not) that float32 adds up before float64 takes over: 256 of
+# 8-bit integers are exact; of floats BLAS keeps many sums side by side, which leaves about 1e-7
 _TOGETHER = 4  # leaves that are converted at once: 1 MiB of float32
 _SAFE = (1e-30, 1e36)  # sums of squares of a leaf outside are taken again in float64: float32 might have lost them
 
@@ -134,18 +136,20 @@ def _quick(data: Array, dtype: DType, arena: Arena, sums_wanted: bool) -> tuple[
     total, square = np.zeros(leaves), np.zeros(leaves)
     with np.errstate(all="ignore"):
         for part in _float32_parts(data, dtype, arena, sums_wanted):
-            rows = part.reshape(-1, _RUN)
+            rows = part.reshape(-1, _RUN[dtype.is_float])
             if sums_wanted:
-                total += np.matmul(rows, _ones(part)).reshape(leaves, -1).sum(axis=1, dtype=np.float64)
+                total += np.matmul(rows, _ones(rows)).reshape(leaves, -1).sum(axis=1, dtype=np.float64)
             square += np.vecdot(rows, rows).reshape(leaves, -1).sum(axis=1, dtype=np.float64)
     return total.tolist(), square.tolist()
 
 
-_ONES = {kind: np.ones(_RUN, kind) for kind in ("f4", "f8")}
+@lru_cache(maxsize=8)
+def _all_ones(length: int, kind: np.dtype[Any]) -> Array:
+    return np.ones(length, kind)
 
 
-def _ones(part: Array) -> Array:
-    return _ONES[f"f{part.dtype.itemsize}"]
+def _ones(rows: Array) -> Array:
+    return _all_ones(rows.shape[1], rows.dtype)
 
 
 def _float32_parts(leaf: Array, dtype: DType, arena: Arena, signs: bool) -> list[Array]:
