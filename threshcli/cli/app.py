@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -92,8 +91,3 @@ def _usage(error: Any, outside: Outside, debug: bool) -> int:
         return int(getattr(error, "exit_code", 2))
     message = message[0].lower() + message[1:].rstrip(".")
     return outside.complain(UsageError(message, hint=f"see: {path} --help"), debug)
-
-
-def entry() -> None:
-    """For tools that ask for the application, such as completion."""
-    sys.exit(run(sys.argv[1:]))

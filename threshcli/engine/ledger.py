@@ -23,7 +23,6 @@ class Ledger:
 
     def __init__(self) -> None:
         self._pieces: list[tuple[int, int, int]] = []
-        self._sorted = True
 
     def add(self, offset: int, size: int, crc: int) -> None:
         self._pieces.append((offset, size, crc))
