@@ -53,12 +53,13 @@ class TensorResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """An error as data: what happened (to the input, unless it names another file), a hint, and the exit status it
-    stands for."""
+    """An error as data: what happened, a hint, and the exit status it stands for. It speaks of the input unless it is
+    told `elsewhere`: then the message names the file itself."""
 
     message: str
     hint: str | None
     exit_code: int
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -232,7 +232,7 @@ def conclude(result: RunResult, kind: Kind, outside: Outside, color: Color, verb
         outside.print(report.render(result, kind, outside.terminal(color), verbose))
     failed = [(item.input, item.error) for item in result.files if item.error is not None]
     for path, failure in failed:
-        outside.complain(ThreshError(failure.message, hint=failure.hint, file=path))
+        outside.complain(ThreshError(failure.message, hint=failure.hint, file=None if failure.elsewhere else path))
     if kind in ("none", "tsv"):
         for text in [text for item in result.files for text in item.warnings]:
             outside.warn(text)

@@ -126,6 +126,7 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def _failed(job: Job, error: ThreshError) -> FileResult:
-    what = error.what if error.file in (None, job.input) else str(error)
-    failure = Failure(message=what, hint=error.hint, exit_code=error.exit_code)
+    elsewhere = error.file not in (None, job.input)
+    message = str(error) if elsewhere else error.what
+    failure = Failure(message=message, hint=error.hint, exit_code=error.exit_code, elsewhere=elsewhere)
     return FileResult(input=job.input, output=job.output, status="failed", error=failure)

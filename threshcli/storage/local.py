@@ -156,11 +156,12 @@ class Target:
     def __init__(self, path: str, size: int, *, replace: bool, fsync: bool) -> None:
         self.path = path
         self._replace, self._fsync = replace, fsync
+        self._writing = _Writing(path)
         self._folder = str(Path(path).parent)
         self._temporary = str(Path(self._folder) / f".thresh-{secrets.token_hex(8)}.tmp")
         _UNFINISHED.add(self._temporary)
         try:
-            with _WRITING:
+            with self._writing:
                 self._fd = os.open(self._temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o666)
         except OutputError:
             _UNFINISHED.discard(self._temporary)
@@ -173,7 +174,7 @@ class Target:
 
     def _prepare(self, size: int) -> None:
         old = existing(self.path) if self._replace else None
-        with _WRITING:
+        with self._writing:
             if old is not None:
                 os.fchmod(self._fd, stat.S_IMODE(old.st_mode))
             if size:
@@ -183,19 +184,19 @@ class Target:
         """Write all of it at an offset."""
         rest = memoryview(data)
         while len(rest):
-            with _WRITING:
+            with self._writing:
                 count = os.pwrite(self._fd, rest, offset)
             rest, offset = rest[count:], offset + count
 
     def read(self, offset: int, size: int) -> bytes:
         """Bytes written before."""
-        with _WRITING:
+        with self._writing:
             return os.pread(self._fd, size, offset)
 
     def commit(self) -> None:
         """Give the output its name; synced to disk if asked for."""
         try:
-            with _WRITING, _synced_folder(self._folder if self._fsync else None):
+            with self._writing, _synced_folder(self._folder if self._fsync else None):
                 if self._fsync:
                     os.fsync(self._fd)
                 self._name()
@@ -226,7 +227,10 @@ class Target:
 
 
 class _Writing:
-    """What goes wrong while writing, in our own words."""
+    """What goes wrong while writing, in our own words, said of the output."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
 
     def __enter__(self) -> None:
         pass
@@ -236,12 +240,11 @@ class _Writing:
     ) -> None:
         if isinstance(error, FileNotFoundError):
             hint = "create the folder first"
-            raise OutputError("cannot be written: its folder does not exist", hint=hint) from None
-        if isinstance(error, OSError) and not isinstance(error, OutputError):
-            raise OutputError(f"cannot be written: {error.strerror}") from error
-
-
-_WRITING = _Writing()
+            raise OutputError("cannot be written: its folder does not exist", hint=hint, file=self._path) from None
+        if isinstance(error, OutputError):
+            error.located(self._path)
+        elif isinstance(error, OSError):
+            raise OutputError(f"cannot be written: {error.strerror}", file=self._path) from error
 
 
 def _allocate(fd: int, size: int) -> None:
