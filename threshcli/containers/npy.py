@@ -80,7 +80,7 @@ class Npy(Container):
 def _header(reader: Reader) -> bytes:
     """The bytes up to the first element; its length is checked before it is read."""
     if reader.size < 10:
-        raise InputError(f"is truncated: {reader.size} bytes are no .npy header")
+        raise InputError(f"is truncated: {reader.size} bytes are no .npy header", hint="copy or download it again")
     head = reader.read(0, min(reader.size, 12))
     wide = head[6] >= 2
     length = struct.unpack_from("<I" if wide else "<H", head.ljust(12, b"\0"), 8)[0] + (12 if wide else 10)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
 from threshcli.containers.base import Region
 from threshcli.engine.crew import Crew
-from threshcli.engine.ledger import Ledger
+from threshcli.engine.ledger import Ledger, crc_of, require
 from threshcli.engine.maps import MapSources
 from threshcli.engine.outcome import file_result
 from threshcli.engine.reading import read_elements
 from threshcli.engine.tensor import TensorWork
-from threshcli.errors import InputError
 from threshcli.kernels.base import Kernels
 from threshcli.plan.files import FilePlan, OutputPlan
 from threshcli.plan.request import Request
@@ -132,7 +131,7 @@ class FileRun:
             return
         checksums = output.skeleton.checksums
         for checksum, known in zip(checksums, ledger.crcs(checksums), strict=True):
-            crc = _crc_of(target.read, checksum.offset, checksum.size) if known is None else known
+            crc = crc_of(target.read, checksum) if known is None else known
             for place in checksum.at:
                 target.write(place, crc.to_bytes(4, "little"))
         target.commit()
@@ -224,22 +223,10 @@ class FileRun:
     def _check_regions(self) -> None:
         regions = self._plan.contents.regions
         for region, crc in zip(regions, self._read.crcs(regions), strict=True):
-            if crc != region.crc:
-                raise InputError(
-                    f"is damaged: the bytes at {region.offset:,} do not have their CRC-32",
-                    hint="copy or download it again",
-                )
+            require(region, crc)
 
 
 def _is_plain(plan: TensorPlan) -> bool:
     """Whether input and maps are read from end to end."""
     views = [bound.view for bound in plan.bounds.values() if isinstance(bound, Mapped)]
     return all(view.contiguous for view in (plan.view, *views))
-
-
-def _crc_of(read: Callable[[int, int], bytes], offset: int, size: int) -> int:
-    """The CRC-32 of bytes that were written in another way than in one piece."""
-    crc = 0
-    for start in range(offset, offset + size, 1 << 20):
-        crc = zlib.crc32(read(start, min(1 << 20, offset + size - start)), crc)
-    return crc

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import zlib
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from threshcli.containers.base import Region
 from threshcli.crc import crc32_combine
+from threshcli.errors import InputError
+
+_STEP = 1 << 20
 
 
 class Extent(Protocol):
@@ -16,6 +21,22 @@ class Extent(Protocol):
 
     @property
     def size(self) -> int: ...
+
+
+def crc_of(read: Callable[[int, int], bytes], extent: Extent) -> int:
+    """The CRC-32 of a range of bytes, read from end to end."""
+    crc, end = 0, extent.offset + extent.size
+    for start in range(extent.offset, end, _STEP):
+        crc = zlib.crc32(read(start, min(_STEP, end - start)), crc)
+    return crc
+
+
+def require(region: Region, crc: int | None) -> None:
+    """InputError unless the bytes of a region have the CRC-32 that is stored for them."""
+    if crc != region.crc:
+        raise InputError(
+            f"is damaged: the bytes at {region.offset:,} do not have their CRC-32", hint="copy or download it again"
+        )
 
 
 class Ledger:

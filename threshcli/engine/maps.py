@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import threading
-import zlib
 from types import TracebackType
 from typing import Self
 
 from threshcli import containers
+from threshcli.engine.ledger import crc_of, require
 from threshcli.errors import InputError, ThreshError
 from threshcli.storage.local import Source
 from threshcli.thresholds.base import Mapped
-
-_STEP = 1 << 20
 
 
 class MapSources:
@@ -64,11 +62,4 @@ def _check(source: Source, offset: int) -> None:
     """Compare the stored CRC-32, where the container has one, of the bytes that a map's elements lie in."""
     for region in containers.identify(source).read(source).regions:
         if region.offset <= offset < region.offset + region.size:
-            crc = 0
-            for start in range(region.offset, region.offset + region.size, _STEP):
-                crc = zlib.crc32(source.read(start, min(_STEP, region.offset + region.size - start)), crc)
-            if crc != region.crc:
-                raise InputError(
-                    f"is damaged: the bytes at {region.offset:,} do not have their CRC-32",
-                    hint="copy or download it again",
-                )
+            require(region, crc_of(source.read, region))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 from threshcli.dtypes import DType
 from threshcli.plan.files import FilePlan
@@ -61,14 +62,8 @@ def _tensor_result(plan: TensorPlan, rule: Rule, counts: Counts | None, *, momen
     )
     if counts is None or not plan.applied:
         return result
-    return TensorResult(
-        name=result.name,
-        shape=result.shape,
-        dtype=result.dtype,
-        out_dtype=result.out_dtype,
-        applied=True,
-        threshold=result.threshold,
-        elements=result.elements,
+    return replace(
+        result,
         selected=counts.selected,
         kept=None if rule.levels else counts.selected,
         changed=counts.changed,

@@ -48,7 +48,10 @@ class Source:
     def read(self, offset: int, size: int) -> bytes:
         """Exactly so many bytes; InputError where the file ends earlier."""
         if offset < 0 or size < 0 or offset + size > self.size:
-            raise InputError(f"ends at byte {self.size:,}, but {size:,} bytes are needed from byte {offset:,}")
+            raise InputError(
+                f"is truncated: it ends at byte {self.size:,}, but {size:,} bytes are needed from byte {offset:,}",
+                hint="copy or download it again",
+            )
         parts = []
         while size:
             with _READING:
