@@ -158,3 +158,18 @@ def test_damage_in_a_map_is_found_and_named(saved: Path) -> None:
     ran = thresh(*words)
     assert ran.status == 4
     assert "m.pt: is damaged" in ran.err
+
+
+def test_checksums_are_right_where_a_storage_is_many_tiles(tmp_path: Path) -> None:
+    """Pieces are read and written by several workers in any order; their CRC-32 are combined, and damage is found."""
+    torch.save({"w": torch.randn(5 * 65536 + 77), "kept": torch.randn(3 * 65536 + 5)}, tmp_path / "x.pt")
+    words = ("-t", CUT, "-k", "w", "-j", 3, "--max-memory", "1KiB", "--overwrite")
+    for jobs in (1, 3):
+        ran = thresh("gradient", tmp_path / "x.pt", *words, "-j", jobs, "-o", tmp_path / "y.pt")
+        assert ran.status == 0, ran.err
+        with zipfile.ZipFile(tmp_path / "y.pt") as archive:
+            assert archive.testzip() is None
+    content = bytearray((tmp_path / "x.pt").read_bytes())
+    content[len(content) // 4] ^= 1
+    (tmp_path / "x.pt").write_bytes(content)
+    assert "CRC-32" in thresh("gradient", tmp_path / "x.pt", *words, "-o", tmp_path / "y.pt").err
