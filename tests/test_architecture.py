@@ -21,7 +21,7 @@ FLOORS = (
     ("spec",),
     ("tiles", "stats", "results", "crc"),
     ("kernels",),
-    ("rules", "containers", "storage"),
+    ("rules", "containers", "storage", "studies"),
     ("thresholds",),
     ("plan",),
     ("engine",),

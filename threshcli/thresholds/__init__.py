@@ -4,31 +4,50 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
+from collections.abc import Iterator
 from functools import cache
 
 from threshcli.errors import UsageError
 from threshcli.thresholds.base import Threshold
 
+_WORD = re.compile(r"[a-z]+")
+
 
 @cache
+def _modules() -> tuple[str, ...]:
+    """The modules that hold sources: numbers first, since most thresholds are some."""
+    found = [item.name for item in pkgutil.iter_modules(__path__) if item.name != "base" and item.name[0] != "_"]
+    return tuple(sorted(found, key=lambda name: (name != "number", name)))
+
+
+@cache
+def _sources(module_name: str) -> tuple[type[Threshold], ...]:
+    module = importlib.import_module(f"{__name__}.{module_name}")
+    return tuple(
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Threshold) and value.__module__ == module.__name__
+    )
+
+
 def registered() -> tuple[type[Threshold], ...]:
     """Every source."""
-    found = []
-    for module_info in pkgutil.iter_modules(__path__):
-        if module_info.name == "base":
-            continue
-        module = importlib.import_module(f"{__name__}.{module_info.name}")
-        found += [
-            value
-            for value in vars(module).values()
-            if isinstance(value, type) and issubclass(value, Threshold) and value.__module__ == module.__name__
-        ]
-    return tuple(found)
+    return tuple(source for name in _modules() for source in _sources(name))
+
+
+def _likely(text: str) -> Iterator[type[Threshold]]:
+    """Every source, those first that save loading the others: numbers, then the file that is named as the text begins."""
+    word = _WORD.match(text)
+    names = _modules()
+    first = [name for name in names if name == "number" or (word and name == word[0])]
+    for name in dict.fromkeys((*first, *names)):
+        yield from _sources(name)
 
 
 def parse(text: str) -> Threshold:
     """The threshold that is written so; UsageError where no source takes it, listing what can be written."""
-    for source in registered():
+    for source in _likely(text):
         threshold = source.parse(text)
         if threshold is not None:
             return threshold

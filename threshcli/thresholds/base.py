@@ -4,19 +4,27 @@ A source is one file here with one frozen dataclass. `parse` recognises its way 
 other, so that sources do not know each other. `bind` fits it to one tensor before any data is read and returns either a
 `Fixed` number or a `Mapped` view of another file's elements; it raises UsageError where it cannot fit.
 
-A source that is worked out from data folds tiles into a small mergeable state first and is then bound to what came out
-of it; rules and engine see no difference: a rule meets a number or a block, never a source.
+A source that is worked out from data derives from `Worked`: its `work` is a study (threshcli.studies.base) that asks
+for passes over the data and ends in an `Answer`. It binds to `Pending`, which becomes `Fixed` or `Spread` when the study
+has run over the tensor, the file or all files of the call; rules and engine see no difference: a rule meets a number
+or a block, never a source. NumPy and the studies are imported late, in `work`: complaints need no arrays.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from threshcli.containers.base import Contents
 from threshcli.dtypes import DType, Real
+from threshcli.errors import InputError
 from threshcli.tiles import View
+
+if TYPE_CHECKING:
+    from threshcli.studies.base import Lens, Study
+
+Ties = Literal["first", "all", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +85,60 @@ class Threshold(ABC):
     @abstractmethod
     def bind(self, tensor: Fitted, maps: Maps) -> Bound:
         """This source for one tensor; UsageError where it does not fit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a source that is worked out from data is told: whether the rule compares abs(x), bins for histograms of
+    floats, what becomes of elements equal to a cut by rank."""
+
+    magnitude: bool = False
+    bins: int = 256
+    ties: Ties = "first"
+
+    @property
+    def lens(self) -> Lens:
+        """What is looked at: what the rule compares."""
+        from threshcli.studies.base import MAGNITUDE, VALUE
+
+        return MAGNITUDE if self.magnitude else VALUE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A threshold that was worked out over a population.
+
+    `values` is the number, or several cuts in ascending order. A cut by rank also says which elements equal to it count
+    as above it: those at positions before `above` (0: none). `asked` is how many elements were to stay, `tied` how
+    many are equal to the cut, `usable` of how many elements it was worked out, `unusable` how many were left out.
+    """
+
+    values: tuple[Real, ...]
+    above: int | None = None
+    asked: int | None = None
+    tied: int | None = None
+    usable: int = 0
+    unusable: int = 0
+    warning: str | None = None
+
+
+@dataclass(frozen=True)
+class Worked(Threshold):
+    """Base of the sources that are worked out from data; `text` is how it was written."""
+
+    several: ClassVar[bool] = False
+    """Whether it gives more cuts than one, for rules that take them."""
+
+    text: str
+
+    @abstractmethod
+    def work(self, terms: Terms) -> Study[Answer]:
+        """Work it out; raises InputError (`useless`) where there are elements, but none of use. A population without
+        any elements never gets here."""
+
+    def useless(self, left_out: str) -> InputError:
+        """The error of a population that has nothing to work with; who runs the study puts its name before it."""
+        return InputError(
+            f"has nothing to work out {self.text} from: all its elements are {left_out}",
+            hint="leave it out with --exclude, or give a number",
+        )
