@@ -7,6 +7,7 @@ general way compares input and output. A test holds both to the same answers.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
 from threshcli.dtypes import DType, Real
@@ -16,6 +17,20 @@ from threshcli.spec import Number
 from threshcli.stats import Counts
 
 _PRECISE = 1 << 22  # tensors under this many elements have their squares taken in float64
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What certain cuts mean: whether zeros are selected, and the values that a decision leaves as they are (whether
+    each is zero)."""
+
+    zero_selected: bool = False
+    kept: tuple[tuple[Scalar, bool], ...] = ()
+
+
+def _unchanged(k: Kernels, x: Block, zeros: int, facts: _Facts) -> int:
+    """How many elements have a value that a decision leaves as it is."""
+    return sum(zeros if is_zero else k.count(k.between(x, ("ge", cut), ("le", cut))) for cut, is_zero in facts.kept)
 
 
 class Counting:
@@ -28,9 +43,7 @@ class Counting:
         self._zero_filled = rule.filler is not None and rule.filler.value == 0 and out is dtype and dtype.signed
         constants = [number for _, number in rule.constants()]
         self._stays_finite = out is dtype and all(not isinstance(number.value, float) for number in constants)
-        self._asked = False
-        self._zero_selected = False
-        self._kept: list[tuple[Scalar, bool]] = []
+        self._known: dict[tuple[Cut, ...], _Facts] = {}
 
     def tile(
         self, k: Kernels, x: Block, out: Block, selected: Mask, found: Measure, cuts: Sequence[Cut], counts: Counts
@@ -44,15 +57,14 @@ class Counting:
         counts.extremes(found.low, found.high)
         counts.selected += chosen + (found.nan if self._rule.nan_policy.action == "above" else 0)
         numbers = not found.nan and all(isinstance(cut, Scalar) for cut in cuts)
-        if numbers and not self._asked:
-            self._ask(k, cuts)
+        facts = self._facts(k, cuts) if numbers else _Facts()
         if numbers and self._zero_filled:
-            zeros = 0 if self._zero_selected else found.zeros
+            zeros = 0 if facts.zero_selected else found.zeros
             dropped = elements - chosen - zeros  # of those that are not zero
             counts.changed += dropped
             counts.zeros_after += found.zeros + dropped
         elif numbers and self._rule.levels:
-            counts.changed += elements - self._unchanged(k, x, found.zeros)
+            counts.changed += elements - _unchanged(k, x, found.zeros, facts)
             counts.zeros_after += self._zeros(k, out, elements, chosen, found.nan)
         else:
             counts.changed += k.changed(x, out, found.nan)
@@ -66,19 +78,20 @@ class Counting:
         one = k.load(memoryview(bytearray(code.to_bytes(self._dtype.itemsize, "little"))), self._dtype)
         return k.count(self._rule.apply(k, one, self._out, *cuts).selected) == 1
 
-    def _ask(self, k: Kernels, cuts: Sequence[Cut]) -> None:
-        """Learn, once for all tiles, what the rule does with zeros, and which values a decision leaves as they are."""
-        self._zero_selected = self._selects(k, Fraction(0), cuts) if self._zero_filled else False
+    def _facts(self, k: Kernels, cuts: Sequence[Cut]) -> _Facts:
+        """What the rule does with zeros, and which values a decision leaves as they are; asked once for the same cuts
+        (those by rank may change from tile to tile)."""
+        known = self._known.get(tuple(cuts))
+        return known or self._known.setdefault(tuple(cuts), self._ask(k, cuts))
+
+    def _ask(self, k: Kernels, cuts: Sequence[Cut]) -> _Facts:
+        zero_selected = self._selects(k, Fraction(0), cuts) if self._zero_filled else False
         kept = []
         for number, region in zip(self._rule.levels or (), (True, False), strict=False):
             value = self._same_value(number)
             if value is not None and self._selects(k, value, cuts) is region:
                 kept.append((Scalar(value), value == 0))
-        self._kept, self._asked = kept, True
-
-    def _unchanged(self, k: Kernels, x: Block, zeros: int) -> int:
-        """How many elements have a value that a decision leaves as it is."""
-        return sum(zeros if is_zero else k.count(k.between(x, ("ge", cut), ("le", cut))) for cut, is_zero in self._kept)
+        return _Facts(zero_selected, tuple(kept))
 
     def _zeros(self, k: Kernels, out: Block, elements: int, chosen: int, nan: int) -> int:
         levels = self._rule.levels

@@ -49,8 +49,45 @@ class Scalar:
         return found
 
 
-Cut = Scalar | Block
-"""A threshold as a rule meets it: one number, or a block with one value an element."""
+@dataclass(frozen=True, slots=True)
+class Rank(Scalar):
+    """A threshold that stands beside elements of just this value: they are above it or they are not, whatever the
+    comparison says of equality, and the value is never rounded."""
+
+    above: bool = False
+
+    def range(self, dtype: DType, compare: Compare, magnitude: bool) -> Range:
+        found = self._ranges.get((dtype, compare, magnitude))
+        if found is None:
+            found = self._ranges[dtype, compare, magnitude] = self._beside(dtype, compare, magnitude)
+        return found
+
+    def _beside(self, dtype: DType, compare: Compare, magnitude: bool) -> Range:
+        value, above = self.value, self.above
+        if dtype.is_float:
+            value = dtype.value(dtype.key(self.value))
+            above = self.above if value == self.value else value > self.value
+        return dtype.interval(_beside(compare, above), value, magnitude=magnitude)
+
+
+@dataclass(frozen=True, slots=True)
+class Tied:
+    """A threshold by rank, a number or one value an element, that some of the elements equal to it are above (where
+    the mask is True) and others are not."""
+
+    value: Scalar | Block
+    above: Mask
+
+
+def _beside(compare: Compare, above: bool) -> Compare:
+    """The comparison that puts elements equal to a threshold above it, or not above it."""
+    if compare in ("gt", "ge"):
+        return "ge" if above else "gt"
+    return "lt" if above else "le"
+
+
+Cut = Scalar | Block | Tied
+"""A threshold as a rule meets it: one number, or a block with one value an element; by rank, with its ties."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +184,28 @@ class Kernels(ABC):
 
     def compare(self, x: Block, compare: Compare, cut: Cut, *, magnitude: bool = False) -> Mask:
         """True where `x compare cut` (or `abs(x) compare cut`) holds; a number is rounded to a float x's dtype."""
+        if isinstance(cut, Tied):
+            above, other = (self._with_ties(x, compare, cut.value, above, magnitude) for above in (True, False))
+            return self.mix(cut.above, above, other)
         if isinstance(cut, Scalar):
             return self.within(x, cut.range(x.dtype, compare, magnitude), magnitude=magnitude)
         return self.against(x, compare, cut, magnitude=magnitude)
 
+    def _with_ties(self, x: Block, compare: Compare, value: Scalar | Block, above: bool, magnitude: bool) -> Mask:
+        """The comparison where all elements equal to the value are above it, or none is."""
+        if isinstance(value, Scalar):
+            return self.within(x, Rank(value.value, above).range(x.dtype, compare, magnitude), magnitude=magnitude)
+        return self.against(x, _beside(compare, above), value, magnitude=magnitude)
+
+    def mix(self, mask: Mask, a: Mask, b: Mask) -> Mask:
+        """a where mask, else b, of masks."""
+        neither = self.both(self.invert(self.both(mask, a)), self.invert(self.both(self.invert(mask), b)))
+        return self.invert(neither)
+
     def bound(self, cut: Cut, dtype: DType, *, up: bool) -> Block | int:
         """A cut as a limit in `dtype` (see `limit`): a code for a number, a block for a map."""
+        if isinstance(cut, Tied):
+            return self.bound(cut.value, dtype, up=up)
         return dtype.limit(cut.value, up=up) if isinstance(cut, Scalar) else self.limit(cut, dtype, up=up)
 
     def zeros(self, x: Block) -> int:

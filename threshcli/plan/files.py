@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from threshcli import containers
 from threshcli.containers.base import Container, Contents, Skeleton
-from threshcli.errors import OutputError, ThreshError, UsageError
+from threshcli.dtypes import Real
+from threshcli.errors import InputError, OutputError, ThreshError, UsageError
 from threshcli.plan.names import Job, display_name
 from threshcli.plan.request import Request
-from threshcli.plan.tensors import TensorPlan, plan_tensor
+from threshcli.plan.tensors import Known, Place, TensorPlan, plan_tensor
+from threshcli.spec import Number
 from threshcli.storage import local
-from threshcli.thresholds.base import Maps
+from threshcli.thresholds.base import Fixed, Maps
+
+_LONGEST_REPORT = 1 << 28
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,15 +48,38 @@ class FilePlan:
 
 
 class MapFiles(Maps):
-    """Headers of the map files of a call, each read once."""
+    """Headers of the map files of a call, and reports, each read once."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[Contents, tuple[int, ...]]] = {}
+        self._reports: dict[str, dict[str, Any]] = {}
 
     def contents(self, path: str) -> tuple[Contents, tuple[int, ...]]:
         if path not in self._known:
             self._known[path] = read_header(path)
         return self._known[path]
+
+    def report(self, path: str) -> dict[str, Any]:
+        if path not in self._reports:
+            self._reports[path] = read_report(path)
+        return self._reports[path]
+
+
+def read_report(path: str) -> dict[str, Any]:
+    """A report that was written with --json; errors name it."""
+    hint = "it has to be a report of thresh, written with --json"
+    try:
+        with local.Source(path) as source:
+            if source.size > _LONGEST_REPORT:
+                raise InputError("is too long for a report", hint=hint)
+            found = json.loads(bytes(source.read(0, source.size)))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, ThreshError):
+            raise error.located(path) from error
+        raise InputError(f"is not JSON: {error}", hint=hint, file=path) from error
+    if not isinstance(found, dict) or found.get("schema") != "thresh.report/1":
+        raise InputError("is not a report of thresh", hint=hint, file=path)
+    return found
 
 
 def read_header(path: str) -> tuple[Contents, tuple[int, ...]]:
@@ -62,9 +91,12 @@ def read_header(path: str) -> tuple[Contents, tuple[int, ...]]:
         raise error.located(path) from error
 
 
-def plan_file(request: Request, job: Job, source: local.Source, maps: Maps, *, strict: bool) -> FilePlan:
+def plan_file(
+    request: Request, job: Job, source: local.Source, maps: Maps, *, strict: bool, known: Known | None = None
+) -> FilePlan:
     """The plan of one input, open as `source`; UsageError, InputError or OutputError where there can be none. `strict`
-    refuses patterns that match no tensor; in a batch another file may have those."""
+    refuses patterns that match no tensor; in a batch another file may have those. `known` are thresholds that were
+    worked out: without them the plan has them pending."""
     contents = containers.identify(source).read(source)
     kind = containers.for_output(job.output or "", request.names.to, contents.container)
     stem = display_name(job.input)
@@ -73,14 +105,15 @@ def plan_file(request: Request, job: Job, source: local.Source, maps: Maps, *, s
         request.selection.check(names)
     chosen = [request.selection.chosen(name) for name in names]
     tensors = [
-        plan_tensor(request, contents, index, name, chosen[index], kind, maps) for index, name in enumerate(names)
+        plan_tensor(request, Place(job.input, contents, index, name), chosen[index], kind, maps, known or {})
+        for index, name in enumerate(names)
     ]
     warnings = _refused(tensors)
     origin = contents if kind.name == contents.container else None
     if origin is None:
         warnings += contents.notes
     skeleton = kind.skeleton(
-        tuple(plan.out for plan in tensors), origin, request.recipe() if request.provenance else {}
+        tuple(plan.out for plan in tensors), origin, request.recipe(_used(tensors)) if request.provenance else {}
     )
     placed = [replace(plan, place=place) for plan, place in zip(tensors, skeleton.places, strict=True)]
     residual, placed = _residual(request, job, source, contents, placed)
@@ -95,6 +128,24 @@ def plan_file(request: Request, job: Job, source: local.Source, maps: Maps, *, s
         warnings=tuple(warnings),
         planned_size=skeleton.size,
     )
+
+
+def _used(tensors: Sequence[TensorPlan]) -> dict[str, object]:
+    """The thresholds that were worked out, by tensor name and slot, for the provenance."""
+    return {
+        plan.name: {
+            slot: [_plain(value) for value in bound.found.values]
+            for slot, bound in plan.bounds.items()
+            if isinstance(bound, Fixed) and bound.found is not None
+        }
+        for plan in tensors
+        if any(isinstance(bound, Fixed) and bound.found is not None for bound in plan.bounds.values())
+    }
+
+
+def _plain(value: Real) -> object:
+    """JSON has no infinities."""
+    return str(value) if isinstance(value, float) else Number.of(value).plain
 
 
 def _refused(tensors: Sequence[TensorPlan]) -> list[str]:
@@ -151,7 +202,8 @@ def _residual(
     )
     if any(kind.axes(plan.out.order) != plan.out.order for plan in wanted):
         raise UsageError(f"--residual {job.residual} cannot keep Fortran order", hint="give it the output's format")
-    skeleton = kind.skeleton(outs, origin, request.recipe() if request.provenance else {})
+    recipe = request.recipe(_used(tensors)) if request.provenance else {}
+    skeleton = kind.skeleton(outs, origin, recipe)
     places = {plan.out.source: place for plan, place in zip(wanted, skeleton.places, strict=True)}
     placed = [
         replace(

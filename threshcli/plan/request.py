@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from threshcli.dtypes import DType
+from threshcli.plan.fit import Fit
 from threshcli.plan.names import Names
 from threshcli.plan.selection import Selection
 from threshcli.rules.base import Rule
@@ -24,6 +25,7 @@ class Request:
     specs: Mapping[str, str]
     names: Names
     selection: Selection = field(default_factory=Selection)
+    fit: Fit = field(default_factory=Fit)
     out_dtype: DType | None = None
     broadcast: bool = False
     overwrite: bool = False
@@ -44,13 +46,14 @@ class Request:
             if item.name != "nan" and value is not None:
                 stated[item.name] = value.plain if hasattr(value, "plain") else value
         stated["nan"] = str(self.rule.nan_policy)
-        stated["scope"] = "tensor"
+        stated |= self.fit.params()
         if self.out_dtype is not None:
             stated["out_dtype"] = self.out_dtype.name
         return stated
 
-    def recipe(self) -> dict[str, str]:
-        """Text for the metadata of an output: what was done, and nothing of when, where or by whom."""
+    def recipe(self, used: Mapping[str, object]) -> dict[str, str]:
+        """Text for the metadata of an output: what was done, by which thresholds if they were worked out (`used`), and
+        nothing of when, where or by whom."""
         stated = {
             name: "@" + PurePath(value).name if isinstance(value, str) and value.startswith("@") else value
             for name, value in self.params().items()
@@ -60,4 +63,5 @@ class Request:
             for item in self.rule.options()
             if hasattr(getattr(self.rule, item.name), "plain")
         }
-        return {"thresh": json.dumps({"rule": self.command, **stated, **exact}, sort_keys=True)}
+        more = {"thresholds": used} if used else {}
+        return {"thresh": json.dumps({"rule": self.command, **stated, **exact, **more}, sort_keys=True)}

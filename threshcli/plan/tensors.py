@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from threshcli.containers.base import Container, Contents, OutTensor, Tensor
 from threshcli.dtypes import DType, Real
 from threshcli.errors import UsageError
 from threshcli.plan.request import Request
-from threshcli.thresholds.base import Bound, Fitted, Fixed, Maps
+from threshcli.thresholds.base import Answer, Bound, Fitted, Fixed, Maps, Pending, Spread, Worked
 from threshcli.tiles import View
 
 
@@ -33,10 +33,23 @@ class TensorPlan:
     residual_swapped: bool = False
 
 
-def plan_tensor(
-    request: Request, contents: Contents, index: int, name: str, chosen: bool, kind: Container, maps: Maps
-) -> TensorPlan:
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a tensor stands: its file, the contents of that, its index in them, its name for people and patterns."""
+
+    file: str
+    contents: Contents
+    index: int
+    name: str
+
+
+Known = Mapping[tuple[int, str], Fixed | Spread]
+"""Thresholds that were worked out, by the tensor's index in its file and the slot."""
+
+
+def plan_tensor(request: Request, where: Place, chosen: bool, kind: Container, maps: Maps, known: Known) -> TensorPlan:
     """The plan of one tensor of a file; UsageError, naming it, where rule, thresholds or output cannot take it."""
+    contents, index, name = where.contents, where.index, where.name
     tensor = contents.tensors[index]
     refusal = request.rule.refusal(tensor.dtype) if chosen else "not selected"
     plain = tuple(range(len(tensor.shape)))
@@ -48,7 +61,7 @@ def plan_tensor(
         out_dtype = request.out_dtype or tensor.dtype
         try:
             _check_dtypes(request, tensor.dtype, out_dtype)
-            bounds = _bind(request, tensor, name, order, maps)
+            bounds = _bind(request, where, order, maps, known)
         except UsageError as error:
             raise UsageError(f"tensor {name!r}: {error.what}", hint=error.hint) from error
     return TensorPlan(
@@ -86,12 +99,42 @@ def _check_dtypes(request: Request, dtype: DType, out: DType) -> None:
         )
 
 
-def _bind(request: Request, tensor: Tensor, name: str, order: tuple[int, ...], maps: Maps) -> Mapping[str, Bound]:
-    fitted = Fitted(name, tensor.shape, order, request.broadcast)
+def _bind(request: Request, where: Place, order: tuple[int, ...], maps: Maps, known: Known) -> Mapping[str, Bound]:
+    tensor = where.contents.tensors[where.index]
     bounds: dict[str, Bound] = {}
-    for slot in request.rule.slots:
-        if slot.name in request.thresholds:
-            bounds[slot.name] = request.thresholds[slot.name].bind(fitted, maps)
-    values: dict[str, Real] = {slot: bound.value for slot, bound in bounds.items() if isinstance(bound, Fixed)}
-    request.rule.check_values(tensor.dtype, values)
+    for slot, source in request.thresholds.items():
+        if isinstance(source, Worked):
+            _check_source(request, source, tensor)
+        fitted = Fitted(where.name, tensor.shape, order, request.broadcast, where.file, slot)
+        bound = source.bind(fitted, maps)
+        bounds[slot] = known.get((where.index, slot), bound) if isinstance(bound, Pending) else bound
+    for values in _combinations(bounds):
+        request.rule.check_values(tensor.dtype, values)
     return bounds
+
+
+def _check_source(request: Request, source: Worked, tensor: Tensor) -> None:
+    """UsageError where a source that is worked out from data cannot serve this rule or this tensor."""
+    rule, scope = request.rule, request.fit.scope
+    if source.several and not rule.several:
+        raise UsageError(f"{source.text} gives several cuts, and {request.command} takes one", hint="use otsu")
+    if source.keeps_largest and getattr(rule, "compare", None) in ("lt", "le"):
+        raise UsageError(
+            f"{source.text} keeps the largest, --compare {getattr(rule, 'compare', '')} the smallest",
+            hint="use --compare gt or ge, or a percentile such as p10",
+        )
+    rank = len(tensor.shape)
+    if scope.kind == "axis" and not -rank <= scope.axis < rank:
+        raise UsageError(f"has {rank} axes, and --scope is {scope}", hint="choose tensors with --tensor GLOB")
+
+
+def _combinations(bounds: Mapping[str, Bound]) -> Iterator[dict[str, Real]]:
+    """The numbers that are compared with together: those of all slots, for each index along an axis."""
+    fixed = {slot: bound.value for slot, bound in bounds.items() if isinstance(bound, Fixed)}
+    spread: dict[str, tuple[Answer, ...]] = {
+        slot: bound.found for slot, bound in bounds.items() if isinstance(bound, Spread)
+    }
+    if not spread:
+        yield fixed
+    for index in range(max(map(len, spread.values()), default=0)):
+        yield fixed | {slot: found[index].values[0] for slot, found in spread.items()}

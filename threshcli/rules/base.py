@@ -60,6 +60,8 @@ class Rule(ABC):
     """Whether the rule compares abs(x); a negative threshold is refused then."""
     residual: ClassVar[bool] = False
     """Whether `--residual` can write what the rule drops."""
+    several: ClassVar[bool] = False
+    """Whether one threshold may be several cuts."""
     norms: ClassVar[bool] = False
     """Whether the summary shows norms."""
 

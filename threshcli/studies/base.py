@@ -59,7 +59,8 @@ class Lens:
         if not dtype.negative_zero:  # the sign bit alone is the NaN of these formats: it stays
             return np.where(data == dtype.nan, data, data & (dtype.sign - 1)).astype(data.dtype)
         bits = data.view(f"u{dtype.itemsize}")
-        return (bits & bits.dtype.type(dtype.sign - 1)).view(data.dtype)
+        found: Array = (bits & bits.dtype.type(dtype.sign - 1)).view(data.dtype)
+        return found
 
 
 VALUE, MAGNITUDE = Lens(), Lens(magnitude=True)

@@ -37,7 +37,7 @@ def registered() -> tuple[type[Threshold], ...]:
 
 
 def _likely(text: str) -> Iterator[type[Threshold]]:
-    """Every source, those first that save loading the others: numbers, then the file that is named as the text begins."""
+    """Every source, those first that save loading the others: numbers, then the file named as the text begins."""
     word = _WORD.match(text)
     names = _modules()
     first = [name for name in names if name == "number" or (word and name == word[0])]

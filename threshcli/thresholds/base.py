@@ -5,16 +5,16 @@ other, so that sources do not know each other. `bind` fits it to one tensor befo
 `Fixed` number or a `Mapped` view of another file's elements; it raises UsageError where it cannot fit.
 
 A source that is worked out from data derives from `Worked`: its `work` is a study (threshcli.studies.base) that asks
-for passes over the data and ends in an `Answer`. It binds to `Pending`, which becomes `Fixed` or `Spread` when the study
-has run over the tensor, the file or all files of the call; rules and engine see no difference: a rule meets a number
-or a block, never a source. NumPy and the studies are imported late, in `work`: complaints need no arrays.
+for passes over the data and ends in an `Answer`. It binds to `Pending`, which becomes `Fixed` or `Spread` when the
+study has run over the tensor, the file or all files of the call; rules and engine see no difference: a rule meets a
+number or a block, never a source. NumPy and the studies are imported late, in `work`: complaints need no arrays.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from threshcli.containers.base import Contents
 from threshcli.dtypes import DType, Real
@@ -29,21 +29,54 @@ Ties = Literal["first", "all", "none"]
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """The tensor that a threshold is bound to: its name, its shape, the order of axes in which it is walked, and
-    whether a map may broadcast to it."""
+    """The tensor that a threshold is bound to: its name, its shape, the order of axes in which it is walked, whether a
+    map may broadcast to it; the file that holds it, and the slot that the threshold is for."""
 
     name: str
     shape: tuple[int, ...]
     order: tuple[int, ...]
     broadcast: bool
+    file: str = ""
+    slot: str = "threshold"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A threshold that was worked out over a population.
+
+    `values` is the number, or several cuts in ascending order. A cut by rank also says which elements equal to it count
+    as above it: those at positions before `above` (0: none). `asked` is how many elements were to stay, `tied` how
+    many are equal to the cut, `usable` of how many elements it was worked out, `unusable` how many were left out.
+    """
+
+    values: tuple[Real, ...]
+    above: int | None = None
+    asked: int | None = None
+    tied: int | None = None
+    usable: int = 0
+    unusable: int = 0
+    warning: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """One number for the whole tensor."""
+    """One number for the whole tensor; if it was worked out, with what is known of that. A cut by rank has elements
+    equal to it, those at flat positions before `above`, that count as above it."""
 
     spec: str
     value: Real
+    above: int | None = None
+    found: Answer | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """One number for each index along an axis, as it was worked out; positions of cuts by rank count inside the slice
+    of that index."""
+
+    spec: str
+    axis: int
+    found: tuple[Answer, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +90,15 @@ class Mapped:
     view: View
 
 
-Bound = Fixed | Mapped
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A source whose study has not run yet."""
+
+    spec: str
+    source: Worked
+
+
+Bound = Fixed | Spread | Mapped | Pending
 
 
 class Maps(ABC):
@@ -66,6 +107,10 @@ class Maps(ABC):
     @abstractmethod
     def contents(self, path: str) -> tuple[Contents, tuple[int, ...]]:
         """What the file holds, and its fingerprint; InputError if it cannot be read."""
+
+    @abstractmethod
+    def report(self, path: str) -> dict[str, Any]:
+        """A report that was written with --json; InputError if it is none."""
 
 
 @dataclass(frozen=True)
@@ -104,32 +149,19 @@ class Terms:
         return MAGNITUDE if self.magnitude else VALUE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """A threshold that was worked out over a population.
-
-    `values` is the number, or several cuts in ascending order. A cut by rank also says which elements equal to it count
-    as above it: those at positions before `above` (0: none). `asked` is how many elements were to stay, `tied` how
-    many are equal to the cut, `usable` of how many elements it was worked out, `unusable` how many were left out.
-    """
-
-    values: tuple[Real, ...]
-    above: int | None = None
-    asked: int | None = None
-    tied: int | None = None
-    usable: int = 0
-    unusable: int = 0
-    warning: str | None = None
-
-
 @dataclass(frozen=True)
 class Worked(Threshold):
     """Base of the sources that are worked out from data; `text` is how it was written."""
 
     several: ClassVar[bool] = False
     """Whether it gives more cuts than one, for rules that take them."""
+    keeps_largest: ClassVar[bool] = False
+    """Whether it says how many of the largest elements stay."""
 
     text: str
+
+    def bind(self, tensor: Fitted, maps: Maps) -> Pending:
+        return Pending(self.text, self)
 
     @abstractmethod
     def work(self, terms: Terms) -> Study[Answer]:

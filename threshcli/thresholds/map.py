@@ -29,7 +29,7 @@ class MapThreshold(Threshold):
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        if not text.startswith("@"):
+        if not text.startswith("@") or text.endswith(".json"):
             return None
         path, chosen, name = text[1:].partition("::")
         if not path or (chosen and not name):

@@ -1,0 +1,189 @@
+"""Thresholds as a tile meets them: one number, one number an element from a file, or one for each index of an axis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from threshcli.dtypes import BOOL, DTYPES, FLOAT64, INT64, DType, Range
+from threshcli.engine.reading import Bytes, read_elements
+from threshcli.errors import InputError, UsageError
+from threshcli.kernels.base import Block, Cut, Kernels, Mask, Rank, Scalar, Tied
+from threshcli.plan.tensors import TensorPlan
+from threshcli.rules.base import Rule
+from threshcli.spec import ZERO
+from threshcli.stats import Counts
+from threshcli.thresholds.base import Answer, Bound, Fixed, Mapped, Spread
+from threshcli.tiles import Tile, row_major
+
+Array = npt.NDArray[Any]
+
+
+class Walk:
+    """A tensor's elements as its tiles walk over them: from places in the walk to coordinates and flat positions."""
+
+    def __init__(self, plan: TensorPlan) -> None:
+        self._order, self._walked = plan.out.order, plan.view.shape
+        self._shape = tuple(plan.tensor.shape)
+        self._steps = row_major(self._walked)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether places in the walk are flat positions."""
+        return self._order == tuple(range(len(self._order)))
+
+    def coordinate(self, tile: Tile, axis: int) -> Array:
+        """Each element's index along an axis."""
+        place = self._order.index(axis)
+        return np.arange(tile.start, tile.stop) // self._steps[place] % self._walked[place]
+
+    def positions(self, tile: Tile, without: int | None = None) -> Array:
+        """Each element's flat position in C order; `without` an axis, in its slice."""
+        axes = [axis for axis in range(len(self._shape)) if axis != without]
+        steps = row_major(tuple(self._shape[axis] for axis in axes))
+        found = np.zeros(tile.count, np.int64)
+        for axis, step in zip(axes, steps, strict=True):
+            found += self.coordinate(tile, axis) * step
+        return found
+
+    def name(self, tile: Tile, index: int) -> str:
+        """The coordinates of one element of a tile, for people."""
+        one = Tile(tile.start + index, tile.start + index + 1)
+        return str([int(self.coordinate(one, axis)[0]) for axis in range(len(self._shape))])
+
+
+class _Table:
+    """A threshold for each index along an axis, ready to be spread over tiles."""
+
+    def __init__(self, spread: Spread, dtype: DType) -> None:
+        self.axis = spread.axis
+        self._answers = spread.found
+        self.dtype = _table_dtype(spread.found, dtype)
+        codes = [_code(self.dtype, answer) for answer in spread.found]
+        self.codes: Array = np.array(codes, f"u{self.dtype.itemsize}")
+        self.low = min((answer.values[0] for answer in spread.found), default=None)
+        self.high = max((answer.values[0] for answer in spread.found), default=None)
+
+    @cached_property
+    def above(self) -> Array | None:
+        """Positions in each slice before which elements equal to the threshold count as above it; None without."""
+        if any(answer.above is None for answer in self._answers):
+            return None
+        return np.array([answer.above for answer in self._answers], np.int64)
+
+
+def _code(dtype: DType, answer: Answer) -> int:
+    value = answer.values[0]
+    return dtype.limit(value, up=False) if dtype.is_float else dtype.code(int(value))
+
+
+def _table_dtype(found: tuple[Answer, ...], dtype: DType) -> DType:
+    """The dtype to compare in: that of floats, to which a number is rounded; for integers one that is exact."""
+    if dtype.is_float:
+        return dtype
+    values = [answer.values[0] for answer in found]
+    if all(isinstance(value, Fraction) and value.denominator == 1 for value in values):
+        for whole in (INT64, DTYPES["uint64"]):
+            if all(whole.keys.low <= value <= whole.keys.high for value in values):
+                return whole
+    return FLOAT64
+
+
+class Cuts:
+    """The thresholds of one tensor, slot by slot."""
+
+    def __init__(self, rule: Rule, plan: TensorPlan, maps: Callable[[Mapped], Bytes]) -> None:
+        self._rule, self._bounds, self._maps = rule, plan.bounds, maps
+        self._walk = Walk(plan)
+        self._dtype = plan.tensor.dtype
+        self._scalars = {
+            slot.name: _scalar(plan.bounds.get(slot.name), slot.default, plan.view.elements) for slot in rule.slots
+        }
+        self._tables = {
+            slot: _Table(bound, self._dtype) for slot, bound in plan.bounds.items() if isinstance(bound, Spread)
+        }
+
+    def tile(self, k: Kernels, tile: Tile, counts: Counts) -> list[Cut]:
+        """The cuts of a tile, one a slot; UsageError, with the first position, where a map cannot be a threshold."""
+        cuts = [self._cut(slot.name, k, tile, counts) for slot in self._rule.slots]
+        self._check_order(k, cuts, tile)
+        return cuts
+
+    def _cut(self, slot: str, k: Kernels, tile: Tile, counts: Counts) -> Cut:
+        bound = self._bounds.get(slot)
+        if isinstance(bound, Mapped):
+            return self._from_map(slot, bound, k, tile, counts)
+        if slot in self._tables:
+            return self._from_table(self._tables[slot], k, tile)
+        scalar = self._scalars[slot]
+        if isinstance(bound, Fixed) and bound.above is not None and not isinstance(scalar, Rank):
+            return self._with_ties(scalar, bound.above, k, tile)
+        return scalar
+
+    def _with_ties(self, scalar: Scalar, above: int, k: Kernels, tile: Tile) -> Cut:
+        """A cut by rank within a tile: most tiles have all their ties on one side of it."""
+        if self._walk.is_plain and (tile.stop <= above or tile.start >= above):
+            return Rank(scalar.value, tile.stop <= above)
+        return Tied(scalar, _mask(k, self._walk.positions(tile) < above))
+
+    def _from_table(self, table: _Table, k: Kernels, tile: Tile) -> Cut:
+        index = self._walk.coordinate(tile, table.axis)
+        block = k.load(memoryview(bytearray(table.codes[index].tobytes())), table.dtype)
+        if table.above is None:
+            return block
+        return Tied(block, _mask(k, self._walk.positions(tile, table.axis) < table.above[index]))
+
+    def _from_map(self, slot: str, bound: Mapped, k: Kernels, tile: Tile, counts: Counts) -> Block:
+        view = bound.view
+        raw = k.buffer(tile.count * view.itemsize)
+        try:
+            read_elements(self._maps(bound), view, tile.start, tile.stop, raw)
+        except InputError as error:
+            raise error.located(bound.path) from error
+        cut = k.load(raw, bound.dtype, swapped=view.swapped)
+        found = k.measure(cut)
+        if found.nan:
+            at = self._walk.name(tile, k.first(k.isnan(cut)) or 0)
+            raise UsageError(f"the map {bound.spec} is NaN at {at}", hint="nothing compares with NaN; fill these first")
+        if self._rule.magnitude and found.low is not None and found.low < 0:
+            at = self._walk.name(tile, k.first(k.compare(cut, "lt", Scalar(ZERO.value))) or 0)
+            raise UsageError(
+                f"the map {bound.spec} is negative at {at}", hint="magnitudes never are; give thresholds of 0 or more"
+            )
+        counts.cut(slot, found.low, found.high)
+        return cut
+
+    def _check_order(self, k: Kernels, cuts: list[Cut], tile: Tile) -> None:
+        """UsageError, with the first position, where the lower of two cuts is above the upper."""
+        if len(cuts) != 2 or all(isinstance(cut, Scalar) for cut in cuts):
+            return
+        low, high = (cut.value if isinstance(cut, Tied) else cut for cut in cuts)
+        if isinstance(low, Block):
+            crossed = k.compare(low, "gt", high)
+        elif isinstance(high, Block):
+            crossed = k.compare(high, "lt", low)
+        else:
+            return  # both are numbers: the plan has compared them
+        index = k.first(crossed)
+        if index is not None:
+            raise UsageError(
+                f"--low is above --high at {self._walk.name(tile, index)}", hint="exchange or mend the maps"
+            )
+
+
+def _scalar(bound: Bound | None, default: float | None, elements: int) -> Scalar:
+    """A slot's number; a cut by rank is a Rank where all its ties in the tensor are on one side of it."""
+    if not isinstance(bound, Fixed):
+        return Scalar(0.0 if default is None else default)
+    if bound.above is None or 0 < bound.above < elements:
+        return Scalar(bound.value)
+    return Rank(bound.value, bound.above > 0)
+
+
+def _mask(k: Kernels, above: Array) -> Mask:
+    return k.within(k.load(memoryview(bytearray(above.tobytes())), BOOL), Range(1, 1))

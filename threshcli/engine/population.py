@@ -1,0 +1,99 @@
+"""Populations: the elements that a threshold is worked out from, as pieces of files."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+
+from threshcli.dtypes import DTYPES, FLOAT64, INT64, DType
+from threshcli.errors import UsageError
+from threshcli.thresholds.base import Mapped
+from threshcli.tiles import LEAF, Tile, View, tiles
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A tensor, or a part of one, in C order of its axes; `mask` says which elements belong to the population. `file`
+    is what people call the file at `path`."""
+
+    file: str
+    path: str
+    fingerprint: tuple[int, ...]
+    view: View
+    dtype: DType
+    mask: Mapped | None = None
+
+    def slices(self, axis: int, first: int, count: int) -> Piece:
+        """Indices [first, first + count) along an axis, one after the other."""
+        mask = None if self.mask is None else replace(self.mask, view=_slices(self.mask.view, axis, first, count))
+        return replace(self, view=_slices(self.view, axis, first, count), mask=mask)
+
+
+def _slices(view: View, axis: int, first: int, count: int) -> View:
+    moved = view.permuted((axis, *(other for other in range(len(view.shape)) if other != axis)))
+    offset = moved.offset + first * moved.strides[0] * moved.itemsize
+    return replace(moved, offset=offset, shape=(count, *moved.shape[1:]))
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Elements of one piece, and the position of the first in the population."""
+
+    piece: Piece
+    tile: Tile
+    position: int
+
+
+class Population:
+    """Pieces in a row: (file, tensor, flat index) is the order of positions."""
+
+    def __init__(self, pieces: Sequence[Piece]) -> None:
+        self.pieces = tuple(pieces)
+        self.dtype = shared_dtype({piece.dtype for piece in pieces})
+        self._ends = list(accumulate(piece.view.elements for piece in pieces))
+
+    @property
+    def elements(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def start(self, index: int) -> int:
+        """The position of a piece's first element."""
+        return self._ends[index] - self.pieces[index].view.elements
+
+    def everything(self, size: int) -> Iterator[Stretch]:
+        """All elements in stretches of at most `size`, a multiple of LEAF."""
+        for index, piece in enumerate(self.pieces):
+            start = self.start(index)
+            for tile in tiles(piece.view.elements, max(LEAF, size // LEAF * LEAF)):
+                yield Stretch(piece, tile, start + tile.start)
+
+    def some(self, ends: Iterable[tuple[int, int]], size: int) -> Iterator[Stretch]:
+        """The positions [start, stop) of each pair, cut at the ends of pieces and at `size` elements."""
+        for start, stop in ends:
+            at = start
+            while at < stop:
+                index = bisect_right(self._ends, at)
+                end = min(stop, self._ends[index], at + size)
+                first = self.start(index)
+                yield Stretch(self.pieces[index], Tile(at - first, end - first), at)
+                at = end
+
+
+def shared_dtype(dtypes: set[DType]) -> DType:
+    """A dtype that holds every value of all of them; UsageError where there is none."""
+    if len(dtypes) <= 1:
+        return next(iter(dtypes), FLOAT64)
+    wide = {dtype for dtype in dtypes if dtype.itemsize == 8 and not dtype.is_float}
+    if not wide:
+        return FLOAT64
+    whole = [dtype for dtype in dtypes if not dtype.is_float]
+    for candidate in (INT64, DTYPES["uint64"]):
+        inside = (candidate.keys.low <= dtype.keys.low and dtype.keys.high <= candidate.keys.high for dtype in whole)
+        if len(whole) == len(dtypes) and all(inside):
+            return candidate
+    names = " and ".join(sorted(dtype.name for dtype in dtypes))
+    raise UsageError(
+        f"one threshold over {names} cannot be exact: no dtype holds both", hint="choose tensors with --tensor GLOB"
+    )

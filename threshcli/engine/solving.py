@@ -1,0 +1,119 @@
+"""From pending thresholds to numbers: which elements a threshold is worked out from, and for whom."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from threshcli.engine.population import Piece, Population
+from threshcli.engine.studying import Desk
+from threshcli.plan.files import FilePlan
+from threshcli.plan.request import Request
+from threshcli.plan.tensors import Known, TensorPlan
+from threshcli.thresholds.base import Answer, Bound, Fitted, Fixed, Mapped, Maps, Spread, Worked
+from threshcli.thresholds.map import MapThreshold
+
+_NOBODY = Answer(values=(Fraction(0),))  # a population without elements needs no threshold
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A planned file, and the path at which its bytes are to be had: of a pipe, those of the copy that was made."""
+
+    plan: FilePlan
+    path: str
+
+    @property
+    def pending(self) -> list[TensorPlan]:
+        """The tensors whose thresholds are to be worked out."""
+        return [item for item in self.plan.tensors if item.applied]
+
+
+@dataclass(frozen=True, slots=True)
+class Solver:
+    """Works out thresholds, as a request asks for them."""
+
+    request: Request
+    desk: Desk
+    maps: Maps
+
+    def each(self, planned: Planned) -> Known:
+        """The thresholds of one file, for every scope but `global`."""
+        scope = self.request.fit.scope
+        if scope.kind == "file":
+            return self.together([planned], "the file")[0]
+        known: dict[tuple[int, str], Fixed | Spread] = {}
+        for item in planned.pending:
+            piece = self._piece(planned, item)
+            if scope.kind == "axis":
+                found: Mapping[str, Fixed | Spread] = self._along(item, piece, scope.axis % len(item.tensor.shape))
+            else:
+                answers = self._answers(Population([piece]), f"tensor {item.name!r}")
+                found = {slot: self._fixed(slot, answer, 0, item) for slot, answer in answers.items()}
+            known |= {(item.out.source, slot): bound for slot, bound in found.items()}
+        return known
+
+    def together(self, files: Sequence[Planned], who: str = "all inputs together") -> list[Known]:
+        """The thresholds of files that share one population, a mapping for each."""
+        items = [(number, item) for number, planned in enumerate(files) for item in planned.pending]
+        population = Population([self._piece(files[number], item) for number, item in items])
+        answers = self._answers(population, who)
+        known: list[dict[tuple[int, str], Fixed | Spread]] = [{} for _ in files]
+        for index, (number, item) in enumerate(items):
+            for slot, answer in answers.items():
+                known[number][item.out.source, slot] = self._fixed(slot, answer, population.start(index), item)
+        return list(known)
+
+    @property
+    def _sources(self) -> dict[str, Worked]:
+        return {slot: source for slot, source in self.request.thresholds.items() if isinstance(source, Worked)}
+
+    def _answers(self, population: Population, who: str) -> dict[str, Answer]:
+        if not population.elements:
+            return dict.fromkeys(self._sources, _NOBODY)
+        terms = self.request.fit.terms(self.request.rule.magnitude)
+        studies = [source.work(terms) for source in self._sources.values()]
+        found = self.desk.answers(population, studies, who)
+        return {slot: self.request.fit.modified(answer) for slot, answer in zip(self._sources, found, strict=True)}
+
+    def _fixed(self, slot: str, answer: Answer, start: int, item: TensorPlan) -> Fixed:
+        """The share of one tensor, which begins at position `start` of the population, in an answer."""
+        spec = self._sources[slot].text
+        if answer.above is not None:
+            answer = replace(answer, above=min(max(answer.above - start, 0), item.view.elements))
+        return Fixed(spec, answer.values[0], answer.above, answer)
+
+    def _along(self, item: TensorPlan, piece: Piece, axis: int) -> dict[str, Fixed | Spread]:
+        """A threshold for each index along an axis."""
+        count = item.tensor.shape[axis]
+        if not piece.view.elements:
+            return {slot: Spread(source.text, axis, (_NOBODY,) * count) for slot, source in self._sources.items()}
+        fit = self.request.fit
+        terms = fit.terms(self.request.rule.magnitude)
+        studies = [[source.work(terms) for source in self._sources.values()] for _ in range(count)]
+        found = self.desk.slices(piece, axis, studies, f"tensor {item.name!r}")
+        return {
+            slot: Spread(source.text, axis, tuple(fit.modified(answers[place]) for answers in found))
+            for place, (slot, source) in enumerate(self._sources.items())
+        }
+
+    def _piece(self, planned: Planned, item: TensorPlan) -> Piece:
+        plan = planned.plan
+        return Piece(
+            plan.job.input, planned.path, plan.fingerprint, item.tensor.view, item.tensor.dtype, self._mask(plan, item)
+        )
+
+    def _mask(self, plan: FilePlan, item: TensorPlan) -> Mapped | None:
+        """The elements of `--estimate-mask` that stand for this tensor's."""
+        path = self.request.fit.mask
+        if path is None:
+            return None
+        source = MapThreshold.parse("@" + path)
+        plain = tuple(range(len(item.tensor.shape)))
+        bound: Bound | None = None
+        if source is not None:
+            bound = source.bind(
+                Fitted(item.name, item.tensor.shape, plain, self.request.broadcast, plan.job.input), self.maps
+            )
+        return bound if isinstance(bound, Mapped) else None

@@ -1,0 +1,175 @@
+"""Studies at work: passes over a population with all workers, until each study has its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from threshcli import containers
+from threshcli.engine.crew import Crew
+from threshcli.engine.ledger import crc_of, require
+from threshcli.engine.maps import MapSources
+from threshcli.engine.population import Piece, Population, Stretch
+from threshcli.engine.reading import Bytes, read_elements
+from threshcli.errors import InputError, ThreshError
+from threshcli.kernels import _numpy_convert as convert
+from threshcli.kernels.base import Kernels
+from threshcli.storage.local import Source
+from threshcli.studies.base import Array, Fold, Sample, Study, run_in_memory
+from threshcli.tiles import Tile, tile_elements
+
+_ALONE = 1 << 21  # bytes under which a second thread costs more than it gains
+_GROUP = 1 << 23  # bytes of slices along an axis that are read together
+
+Folds = Sequence[Fold[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Where studies are done: the workers (their kernels are NumPy's), the bytes of a tile, whether zeros are left out,
+    and whether stored checksums are to be compared since nobody else reads all the data."""
+
+    crew: Crew
+    tile_bytes: int
+    ignore_zero: bool = False
+    verify: bool = False
+
+    def answers(self, population: Population, studies: Sequence[Study[Any]], who: str) -> list[Any]:
+        """The answers of studies that look at one population; a pass serves all that are still at work. An InputError
+        of a study itself is said of `who`."""
+        if self.verify:
+            self._verify(population)
+        found: list[Any] = [None] * len(studies)
+        due: dict[int, Fold[Any]] = {}
+        states: dict[int, Any] = dict.fromkeys(range(len(studies)))
+        while states:
+            for number, state in states.items():
+                try:
+                    due[number] = studies[number].send(state)
+                except StopIteration as ended:
+                    found[number] = ended.value
+                    due.pop(number, None)
+                except InputError as error:
+                    raise InputError(f"{who} {error.what}", hint=error.hint) from error
+            states = dict(zip(due, self._pass(population, list(due.values())), strict=True))
+        return found
+
+    def _pass(self, population: Population, folds: Folds) -> list[Any]:
+        """The state of each fold over the population. Files are opened one after the other, however many there are."""
+        total = [fold.nothing(population.dtype) for fold in folds]
+        widest = max([piece.dtype.itemsize for piece in population.pieces], default=1)
+        size = tile_elements(self.tile_bytes, widest)
+        whole = [number for number, fold in enumerate(folds) if fold.stretches(population.elements) is None]
+        if whole:
+            self._read(population, population.everything(size), folds, whole, total)
+        for number, fold in enumerate(folds):
+            ends = fold.stretches(population.elements)
+            if ends is not None:
+                self._read(population, population.some(ends, size), folds, [number], total)
+        return total
+
+    def _read(
+        self, population: Population, stretches: Iterator[Stretch], folds: Folds, wanted: list[int], total: list[Any]
+    ) -> None:
+        for (path, file), several in groupby(stretches, key=lambda item: (item.piece.path, item.piece.file)):
+            states: dict[int, list[Any]] = {}
+
+            def fold_one(stretch: Stretch, k: Kernels, states: dict[int, list[Any]] = states) -> None:
+                own = states.setdefault(id(k), [folds[number].nothing(population.dtype) for number in wanted])
+                k.reset()
+                sample = self._sample(source, maps, stretch, k, population)
+                for place, number in enumerate(wanted):
+                    own[place] = folds[number].add(own[place], folds[number].fold(sample))
+
+            try:
+                with Source(path) as source, MapSources() as maps:
+                    self.crew.run(several, fold_one, alone=source.size < _ALONE)
+                    source.check_unchanged()
+                    maps.check_unchanged()
+            except ThreshError as error:
+                raise error.located(file) from error
+            for own in states.values():
+                for place, number in enumerate(wanted):
+                    total[number] = folds[number].add(total[number], own[place])
+
+    def _sample(self, source: Source, maps: MapSources, stretch: Stretch, k: Kernels, population: Population) -> Sample:
+        piece, tile = stretch.piece, stretch.tile
+        if source.fingerprint != piece.fingerprint:
+            raise InputError("changed while it was read", hint="run it again")
+        data = _elements(source, piece, tile, k)
+        mask = self._mask(maps, piece, tile, k, data)
+        if piece.dtype is not population.dtype:
+            data = convert.cast(data, piece.dtype, population.dtype)
+        return Sample(data, population.dtype, stretch.position, mask)
+
+    def _mask(self, maps: MapSources, piece: Piece, tile: Tile, k: Kernels, data: Array) -> Array | None:
+        """Which of these elements belong to the population; None for all."""
+        mask: Array | None = None
+        if self.ignore_zero:
+            mask = convert.native(data, piece.dtype) != 0
+        if piece.mask is not None:
+            bound = piece.mask
+            other = Piece(bound.path, bound.path, bound.fingerprint, bound.view, bound.dtype)
+            wanted = convert.native(_elements(maps.open(bound), other, tile, k), bound.dtype) != 0
+            mask = wanted if mask is None else mask & wanted
+        return mask
+
+    def slices(self, piece: Piece, axis: int, studies: list[list[Study[Any]]], who: str) -> list[list[Any]]:
+        """For each index along an axis the answers of its studies. Slices are read many at a time and studied in
+        memory; those that are too large for that, one by one like tensors."""
+        if self.verify:
+            self._verify(Population([piece]))
+        desk, count = replace(self, verify=False), len(studies)
+        slice_bytes = piece.view.elements // max(1, count) * piece.dtype.itemsize
+        if slice_bytes > _GROUP:
+            return [
+                desk.answers(Population([piece.slices(axis, index, 1)]), own, f"{who} at index {index} of axis {axis}")
+                for index, own in enumerate(studies)
+            ]
+        many = max(1, _GROUP // max(1, slice_bytes))
+        groups = iter([range(first, min(first + many, count)) for first in range(0, count, many)])
+        found: dict[int, list[Any]] = {}
+        with Source(piece.path) as source, MapSources() as maps:
+
+            def study_group(group: range, k: Kernels) -> None:
+                k.reset()
+                part = piece.slices(axis, group.start, len(group))
+                tile = Tile(0, part.view.elements)
+                data = _elements(source, part, tile, k).reshape(len(group), -1)
+                mask = self._mask(maps, part, tile, k, data.reshape(-1))
+                masks = [None] * len(group) if mask is None else mask.reshape(data.shape)
+                for number, index in enumerate(group):
+                    try:
+                        own = [run_in_memory(one, data[number], piece.dtype, masks[number]) for one in studies[index]]
+                    except InputError as error:
+                        where = f"{who} at index {index} of axis {axis}"
+                        raise InputError(f"{where} {error.what}", hint=error.hint) from error
+                    found[index] = own
+
+            self.crew.run(groups, study_group, alone=piece.view.elements * piece.dtype.itemsize < _ALONE)
+            source.check_unchanged()
+        return [found[index] for index in range(count)]
+
+    def _verify(self, population: Population) -> None:
+        """Compare the stored CRC-32, where the container has any, of all that is read."""
+        for (path, file), pieces in groupby(population.pieces, key=lambda piece: (piece.path, piece.file)):
+            offsets = [piece.view.offset for piece in pieces]
+            try:
+                with Source(path) as source:
+                    for region in containers.identify(source).read(source).regions:
+                        if any(region.offset <= offset < region.offset + region.size for offset in offsets):
+                            require(region, crc_of(source.read, region))
+            except ThreshError as error:
+                raise error.located(file) from error
+
+
+def _elements(source: Bytes, piece: Piece, tile: Tile, k: Kernels) -> Array:
+    """Elements of a piece as `Lens.see` wants them stored."""
+    raw = k.buffer(tile.count * piece.view.itemsize)
+    read_elements(source, piece.view, tile.start, tile.stop, raw)
+    found: Array = np.asarray(k.load(raw, piece.dtype, swapped=piece.view.swapped).data)
+    return found
