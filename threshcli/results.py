@@ -6,18 +6,33 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Scalar = float | int
-FileStatus = Literal["written", "skipped", "dry-run", "failed"]
+FileStatus = Literal["written", "skipped", "dry-run", "read", "failed"]
 RunStatus = Literal["ok", "partial", "failed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThresholdUsed:
-    """One slot's threshold: as asked, the number used, or the extremes of one that varies."""
+    """One slot's threshold: as asked, the number used, or the extremes of one that varies.
+
+    One that was worked out also tells of how many elements it was (`usable`; `unusable` were left out), how many were
+    `asked` to stay and how many are `tied` at a cut by rank: of those the ones at flat positions before `above` are
+    above it. One for each index of an `axis` has `values`, and their `places` in place of `above`.
+    """
 
     spec: str
+    slot: str = "threshold"
     value: Scalar | None = None
     min: Scalar | None = None
     max: Scalar | None = None
+    worked_out: bool = False
+    usable: int | None = None
+    unusable: int | None = None
+    asked: int | None = None
+    tied: int | None = None
+    above: int | None = None
+    axis: int | None = None
+    values: tuple[Scalar, ...] | None = None
+    places: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from threshcli.cli import options
 from threshcli.cli.outside import Outside
 from threshcli.dtypes import DTYPES, DType
 from threshcli.errors import SomeFailed, ThreshError, UsageError
+from threshcli.plan.fit import Fit, Scope
 from threshcli.plan.names import Names
 from threshcli.plan.request import Request
 from threshcli.plan.selection import Selection
@@ -25,7 +26,21 @@ from threshcli.results import FileResult, RunResult
 from threshcli.rules.base import Rule
 from threshcli.spec import NanPolicy, Number, parse_size
 
+FITTING: tuple[tuple[str, Any, Any], ...] = (
+    ("scope", options.Scope, "tensor"),
+    ("ties", options.Ties, "first"),
+    ("scale", options.Scale, None),
+    ("offset", options.Offset, None),
+    ("at_least", options.AtLeast, None),
+    ("at_most", options.AtMost, None),
+    ("ignore_zero", options.IgnoreZero, False),
+    ("estimate_mask", options.EstimateMask, None),
+    ("bins", options.Bins, 256),
+)
+"""The options of thresholds that are worked out from data."""
+
 _SHARED: tuple[tuple[str, Any, Any], ...] = (
+    *FITTING,
     ("broadcast", options.Broadcast, False),
     ("tensor", options.Tensor, None),
     ("exclude", options.Exclude, None),
@@ -136,11 +151,15 @@ def _request(name: str, rule: type[Rule], given: Mapping[str, Any]) -> Request:
     specs = {slot.name: given[slot.name].removeprefix("=") for slot in rule.slots if given[slot.name] is not None}
     made = rule(**_fields(rule, given))
     made.check(frozenset(specs))
+    parsed = {slot: thresholds.parse(text) for slot, text in specs.items()}
+    fit = fitting(given)
+    fit.check(parsed)
     return Request(
         rule=made,
         command=name,
-        thresholds={slot: thresholds.parse(text) for slot, text in specs.items()},
+        thresholds=parsed,
         specs=specs,
+        fit=fit,
         names=Names(
             output=given["output"],
             out_dir=given["out_dir"],
@@ -161,6 +180,22 @@ def _request(name: str, rule: type[Rule], given: Mapping[str, Any]) -> Request:
         jobs=_jobs(given["jobs"]),
         max_memory=parse_size(given["max_memory"]),
         moments=_kind(given) in ("json", "ndjson", "tsv"),
+    )
+
+
+def fitting(given: Mapping[str, Any]) -> Fit:
+    """How thresholds are worked out, from the command's arguments."""
+    numbers = {name: given[name] for name in ("scale", "offset", "at_least", "at_most")}
+    return Fit(
+        scope=Scope.parse(given["scope"]),
+        ties=given["ties"],
+        ignore_zero=given["ignore_zero"],
+        mask=given["estimate_mask"],
+        bins=given["bins"],
+        **{
+            name: None if text is None else _parse_number(f"--{name.replace('_', '-')}", text)
+            for name, text in numbers.items()
+        },
     )
 
 

@@ -20,6 +20,58 @@ Files = Annotated[
     ),
 ]
 Broadcast = Annotated[bool, _option("--broadcast", help="A map may broadcast to the tensor's shape.", panel=THRESHOLDS)]
+Scope = Annotated[
+    str,
+    _option(
+        "--scope",
+        metavar="SCOPE",
+        help="Over what a threshold is worked out: tensor, axis:N, file or global (all inputs). Default: tensor.",
+        panel=THRESHOLDS,
+    ),
+]
+Ties = Annotated[
+    Literal["first", "all", "none"],
+    _option("--ties", help="Which elements equal to a cut by rank stay. Default: first.", panel=THRESHOLDS),
+]
+Scale = Annotated[
+    str | None,
+    _option("--scale", metavar="NUMBER", help="Multiply a worked-out threshold by this.", panel=THRESHOLDS),
+]
+Offset = Annotated[
+    str | None,
+    _option("--offset", metavar="NUMBER", help="Add this to a worked-out threshold, after --scale.", panel=THRESHOLDS),
+]
+AtLeast = Annotated[
+    str | None,
+    _option("--at-least", metavar="NUMBER", help="Raise a worked-out threshold to this.", panel=THRESHOLDS),
+]
+AtMost = Annotated[
+    str | None,
+    _option("--at-most", metavar="NUMBER", help="Lower a worked-out threshold to this.", panel=THRESHOLDS),
+]
+IgnoreZero = Annotated[
+    bool, _option("--ignore-zero", help="Work thresholds out from elements that are not zero.", panel=THRESHOLDS)
+]
+EstimateMask = Annotated[
+    str | None,
+    _option(
+        "--estimate-mask",
+        metavar="FILE",
+        help="Work thresholds out from elements where this map is not zero.",
+        panel=THRESHOLDS,
+    ),
+]
+Bins = Annotated[
+    int,
+    _option(
+        "--bins",
+        metavar="N",
+        help="Bins of histograms of floats and of wide integers, for otsu and its like. Default: 256.",
+        panel=THRESHOLDS,
+        min=2,
+        max=1 << 20,
+    ),
+]
 Tensor = Annotated[
     list[str] | None,
     _option(

@@ -6,14 +6,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
-from threshcli.dtypes import DType
+from threshcli.dtypes import DType, Real
 from threshcli.plan.files import FilePlan
 from threshcli.plan.tensors import TensorPlan
 from threshcli.results import FileResult, FileStatus, TensorResult, ThresholdUsed
 from threshcli.rules.base import Rule
 from threshcli.spec import Number
 from threshcli.stats import Counts
-from threshcli.thresholds.base import Bound, Fixed
+from threshcli.thresholds.base import Answer, Bound, Fixed, Pending, Spread
 
 
 def file_result(
@@ -40,8 +40,18 @@ def file_result(
         bytes_out=plan.planned_size,
         seconds=seconds,
         tensors=tensors,
-        warnings=(*plan.warnings, *_nan_warnings(tensors)),
+        warnings=(*plan.warnings, *_threshold_warnings(plan), *_nan_warnings(tensors)),
     )
+
+
+def _threshold_warnings(plan: FilePlan) -> list[str]:
+    found = [
+        (item.name, bound.found.warning)
+        for item in plan.tensors
+        for bound in item.bounds.values()
+        if isinstance(bound, Fixed) and bound.found is not None
+    ]
+    return [f"tensor {name!r}: {text}" for name, text in found if text]
 
 
 def _nan_warnings(tensors: tuple[TensorResult, ...]) -> list[str]:
@@ -85,15 +95,65 @@ def _mean(counts: Counts) -> float | None:
 
 
 def _thresholds(plan: TensorPlan, counts: Counts | None) -> ThresholdUsed | tuple[ThresholdUsed, ...] | None:
-    used = tuple(_used(slot, bound, plan.tensor.dtype, counts) for slot, bound in plan.bounds.items())
-    return used[0] if len(used) == 1 else used or None
+    used = [item for slot, bound in plan.bounds.items() for item in _used(slot, bound, plan.tensor.dtype, counts)]
+    return used[0] if len(used) == 1 else tuple(used) or None
 
 
-def _used(slot: str, bound: Bound, dtype: DType, counts: Counts | None) -> ThresholdUsed:
+def _used(slot: str, bound: Bound, dtype: DType, counts: Counts | None) -> list[ThresholdUsed]:
+    """What is told of a slot's threshold: one, or one for each of several cuts."""
+    if isinstance(bound, Pending):
+        return [ThresholdUsed(spec=bound.spec, slot=slot, worked_out=True)]
+    if isinstance(bound, Spread):
+        return [_spread(slot, bound, dtype)]
     if isinstance(bound, Fixed):
-        value = Number(bound.spec, bound.value).plain
-        if dtype.is_float:  # what was compared with: the number rounded to the dtype
-            value = float(dtype.value(dtype.key(bound.value)))
-        return ThresholdUsed(spec=bound.spec, value=value)
+        found = bound.found
+        values = (bound.value,) if found is None else found.values
+        plain = [_number(bound.compared(value, dtype), bound.spec if found is None else "", dtype) for value in values]
+        return [_worked(ThresholdUsed(spec=bound.spec, slot=slot, value=value), found) for value in plain]
     low, high = (None, None) if counts is None else counts.cuts.get(slot, (None, None))
-    return ThresholdUsed(spec=bound.spec, min=low, max=high)
+    return [ThresholdUsed(spec=bound.spec, slot=slot, min=low, max=high)]
+
+
+def _number(value: Real, text: str, dtype: DType) -> float | int:
+    """A threshold as Python's number: whole for integers where it is, a float where elements are floats."""
+    if isinstance(value, float):
+        return value
+    return float(value) if dtype.is_float else Number(text or str(value), value).plain
+
+
+def _worked(used: ThresholdUsed, found: Answer | None) -> ThresholdUsed:
+    if found is None:
+        return used
+    return replace(
+        used,
+        value=used.value if found.usable else None,
+        worked_out=True,
+        usable=found.usable,
+        unusable=found.unusable,
+        asked=found.asked,
+        tied=found.tied,
+        above=found.above,
+    )
+
+
+def _spread(slot: str, bound: Spread, dtype: DType) -> ThresholdUsed:
+    found = bound.found
+    ranked = bool(found) and all(answer.above is not None for answer in found)
+    values = tuple(
+        _number(Fixed("", answer.values[0], answer.above).compared(answer.values[0], dtype), "", dtype)
+        for answer in found
+    )
+    return ThresholdUsed(
+        spec=bound.spec,
+        slot=slot,
+        min=min(values, default=None),
+        max=max(values, default=None),
+        worked_out=True,
+        usable=sum(answer.usable for answer in found),
+        unusable=sum(answer.unusable for answer in found),
+        asked=sum(answer.asked or 0 for answer in found) if ranked else None,
+        tied=sum(answer.tied or 0 for answer in found) if ranked else None,
+        axis=bound.axis,
+        values=values,
+        places=tuple(answer.above or 0 for answer in found) if ranked else None,
+    )

@@ -112,11 +112,10 @@ def plan_file(
     origin = contents if kind.name == contents.container else None
     if origin is None:
         warnings += contents.notes
-    skeleton = kind.skeleton(
-        tuple(plan.out for plan in tensors), origin, request.recipe(_used(tensors)) if request.provenance else {}
-    )
+    recipe = _provenance(request, tensors, maps)
+    skeleton = kind.skeleton(tuple(plan.out for plan in tensors), origin, recipe)
     placed = [replace(plan, place=place) for plan, place in zip(tensors, skeleton.places, strict=True)]
-    residual, placed = _residual(request, job, source, contents, placed)
+    residual, placed = _residual(request, job, source, contents, placed, recipe)
     return FilePlan(
         job=job,
         contents=contents,
@@ -130,11 +129,21 @@ def plan_file(
     )
 
 
+def _provenance(request: Request, tensors: Sequence[TensorPlan], maps: Maps) -> dict[str, str]:
+    """What the metadata of an output says of how it was made."""
+    if not request.provenance:
+        return {}
+    stated: dict[str, object] = {}
+    for slot, source in request.thresholds.items():
+        stated |= source.provenance(slot, maps)
+    return request.recipe(_used(tensors), stated)
+
+
 def _used(tensors: Sequence[TensorPlan]) -> dict[str, object]:
     """The thresholds that were worked out, by tensor name and slot, for the provenance."""
     return {
         plan.name: {
-            slot: [_plain(value) for value in bound.found.values]
+            slot: [_plain(bound.compared(value, plan.tensor.dtype)) for value in bound.found.values]
             for slot, bound in plan.bounds.items()
             if isinstance(bound, Fixed) and bound.found is not None
         }
@@ -183,7 +192,12 @@ def _check_output(request: Request, source: local.Source, path: str, skeleton: S
 
 
 def _residual(
-    request: Request, job: Job, source: local.Source, contents: Contents, tensors: list[TensorPlan]
+    request: Request,
+    job: Job,
+    source: local.Source,
+    contents: Contents,
+    tensors: list[TensorPlan],
+    recipe: dict[str, str],
 ) -> tuple[OutputPlan | None, list[TensorPlan]]:
     """The output of what the rule drops: the tensors that it works on, and no others."""
     if job.residual is None:
@@ -202,7 +216,6 @@ def _residual(
     )
     if any(kind.axes(plan.out.order) != plan.out.order for plan in wanted):
         raise UsageError(f"--residual {job.residual} cannot keep Fortran order", hint="give it the output's format")
-    recipe = request.recipe(_used(tensors)) if request.provenance else {}
     skeleton = kind.skeleton(outs, origin, recipe)
     places = {plan.out.source: place for plan, place in zip(wanted, skeleton.places, strict=True)}
     placed = [

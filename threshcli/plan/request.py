@@ -12,7 +12,7 @@ from threshcli.plan.fit import Fit
 from threshcli.plan.names import Names
 from threshcli.plan.selection import Selection
 from threshcli.rules.base import Rule
-from threshcli.thresholds.base import Threshold
+from threshcli.thresholds.base import Threshold, Worked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +38,11 @@ class Request:
     moments: bool = False
     """Whether means and norms are wanted by the report."""
 
+    @property
+    def is_fitted(self) -> bool:
+        """Whether a threshold is to be worked out from data."""
+        return any(isinstance(source, Worked) for source in self.thresholds.values())
+
     def params(self) -> dict[str, object]:
         """The options that decide the values written, as the report and the provenance state them."""
         stated: dict[str, object] = dict(self.specs)
@@ -51,12 +56,12 @@ class Request:
             stated["out_dtype"] = self.out_dtype.name
         return stated
 
-    def recipe(self, used: Mapping[str, object]) -> dict[str, str]:
+    def recipe(self, used: Mapping[str, object], stated_elsewhere: Mapping[str, object]) -> dict[str, str]:
         """Text for the metadata of an output: what was done, by which thresholds if they were worked out (`used`), and
-        nothing of when, where or by whom."""
+        nothing of when, where or by whom. What a report states of its thresholds is `stated_elsewhere`."""
         stated = {
             name: "@" + PurePath(value).name if isinstance(value, str) and value.startswith("@") else value
-            for name, value in self.params().items()
+            for name, value in {**self.params(), **stated_elsewhere}.items()
         }
         exact = {
             item.name: str(getattr(self.rule, item.name))

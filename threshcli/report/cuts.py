@@ -46,7 +46,7 @@ def _text(slot: Sequence[ThresholdUsed], specs: bool) -> str:
         return slot[0].spec
     low, high = figures.number(min(ends)), figures.number(max(ends))
     if min(ends) == max(ends):
-        return low
+        return f"{low} ({slot[0].spec})" if specs and slot[0].worked_out else low
     return f"{low} .. {high} ({slot[0].spec})" if specs else f"{low} .. {high}"
 
 

@@ -154,7 +154,17 @@ def _tensor(tensor: TensorResult) -> dict[str, object]:
 def _threshold(used: ThresholdUsed | tuple[ThresholdUsed, ...] | None) -> object:
     if isinstance(used, tuple):
         return [_threshold(slot) for slot in used]
-    return None if used is None else {"spec": used.spec, "value": used.value, "min": used.min, "max": used.max}
+    if used is None:
+        return None
+    found: dict[str, object] = {"spec": used.spec, "value": used.value, "min": used.min, "max": used.max}
+    if used.slot != "threshold":
+        found["slot"] = used.slot
+    if used.worked_out:
+        found |= {"usable": used.usable, "unusable": used.unusable}
+        found |= {"asked": used.asked, "tied": used.tied, "above": used.above}
+    if used.axis is not None:
+        found |= {"axis": used.axis, "values": used.values, "above": used.places}
+    return found
 
 
 def _failure(error: Failure | None) -> object:

@@ -11,7 +11,7 @@ from threshcli.report.figures import NOTHING
 from threshcli.report.grid import Cell, Column, Row
 from threshcli.report.terminal import Style
 from threshcli.report.totals import Count, Totals, tensors_of
-from threshcli.results import FileResult, RunResult, TensorResult
+from threshcli.results import FileResult, RunResult, TensorResult, ThresholdUsed
 
 MOST_TENSORS = 20
 """With more in all, a row stands for a file."""
@@ -54,6 +54,11 @@ class Summary:
         return self.run.command == "gradient" and any(item.norm_after is not None for item in tensors_of(self.run))
 
     @cached_property
+    def ranked(self) -> bool:
+        """Whether a number of elements was asked for, so that it is to be seen beside what was kept."""
+        return any(used.asked is not None for item in tensors_of(self.run) for used in cuts.slots_of(item))
+
+    @cached_property
     def columns(self) -> tuple[Column, ...]:
         unsound = any(tensor.nan or tensor.inf for tensor in tensors_of(self.run))
         kept = ("KEPT", "KEPT") if self.chosen == "kept" else ("SELECTED", "SEL")
@@ -64,6 +69,7 @@ class Summary:
             Column(title="DTYPE", short="DTYPE", importance=7),
             Column(title="THRESHOLD", short="THRESHOLD", folds=True, least=24),
             Column(title=kept[0], short=kept[1], right=True),
+            *([Column(title="ASKED -> KEPT", short="ASKED", right=True, importance=9)] if self.ranked else []),
             Column(title="ZERO before -> after", short="ZERO", right=True, importance=8),
             Column(title="NAN/INF", short="NAN/INF", right=True, importance=0 if unsound else 5),
             Column(title="min..max", short="min..max", right=True, importance=3),
@@ -108,6 +114,20 @@ class Summary:
         note = ", ".join([*reasons, *([output] if output else [])])
         return Row(self._cells(what, Cell(note, fold="end")), "dim")
 
+    def _asked(self, tensors: Sequence[TensorResult], total: bool) -> Cell:
+        """How many elements were to stay, how many did, and how many are equal to the cut. What several tensors were
+        asked for together stands in the row of totals, or in that of the only file."""
+        ranks = _ranks(tensors)
+        if not ranks:
+            return Cell(NOTHING)
+        shared = self.run.params.get("scope") in ("file", "global")
+        counts = [used.asked or 0 for used in ranks]
+        asked = "" if shared and not total else figures.count(counts[0] if shared else sum(counts))
+        kept = Totals.of(tensors).sum(self.chosen)
+        ties = ranks[0].tied or 0 if shared else sum(used.tied or 0 for used in ranks)
+        after = NOTHING if kept is None else figures.count(kept)
+        return Cell(asked, joint="->", after=f"{after} ({figures.count(ties)} tied)" if ties > len(ranks) else after)
+
     def _cells(
         self, what: tuple[str, Sequence[TensorResult]], output: Cell, *, total: bool = False
     ) -> tuple[Cell, ...]:
@@ -121,12 +141,19 @@ class Summary:
             Cell() if total else _dtypes(tensors),
             Cell() if total else _threshold(self.run.operator, tensors),
             Cell("copied" if copied else totals.share(self.chosen)),
+            *([self._asked(tensors, total)] if self.ranked else []),
             _joined(totals.share("zeros_before"), "->", totals.share("zeros_after")),
             _unsound(totals),
             _joined(figures.number(totals.low), "..", figures.number(totals.high)),
             *([_norms(totals)] if self.norms else []),
             output,
         )
+
+
+def _ranks(tensors: Sequence[TensorResult]) -> list[ThresholdUsed]:
+    """The cuts by rank of these tensors, the first of each."""
+    slots = ([used for used in cuts.slots_of(item) if used.asked is not None] for item in tensors if item.applied)
+    return [used[0] for used in slots if used]
 
 
 def brief(file: FileResult) -> str:

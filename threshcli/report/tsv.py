@@ -18,8 +18,9 @@ _SLOTS = ("spec", "threshold", "threshold_min", "threshold_max")
 _COUNTS = ("elements", "selected", "kept", "changed", "zeros_before", "zeros_after", "nan", "inf")
 _VALUES = ("min", "max", "mean", "norm_before", "norm_after")
 _END = ("output", "error")
+_RANKS = ("asked", "tied", "usable", "unusable")
 
-_COLUMNS = (*_FILE, *_TENSOR, *_SLOTS, *_COUNTS, *_VALUES, *_END)
+_COLUMNS = (*_FILE, *_TENSOR, *_SLOTS, *_COUNTS, *_VALUES, *_END, *_RANKS)
 _INFO_COLUMNS = (*_FILE, "tensor", "shape", "dtype", "elements", "nbytes", "layout", "error")
 
 _GETTERS: dict[str, Callable[[TensorResult], object]] = {
@@ -29,6 +30,10 @@ _GETTERS: dict[str, Callable[[TensorResult], object]] = {
     "threshold": lambda item: _slots(item, lambda used: used.value),
     "threshold_min": lambda item: _slots(item, lambda used: used.min),
     "threshold_max": lambda item: _slots(item, lambda used: used.max),
+    "asked": lambda item: _slots(item, lambda used: used.asked, worked_out=True),
+    "tied": lambda item: _slots(item, lambda used: used.tied, worked_out=True),
+    "usable": lambda item: _slots(item, lambda used: used.usable, worked_out=True),
+    "unusable": lambda item: _slots(item, lambda used: used.unusable, worked_out=True),
 }
 
 
@@ -65,9 +70,12 @@ def _value(name: str, file: FileResult, tensor: TensorResult | None) -> object:
     return _GETTERS[name](tensor) if name in _GETTERS else getattr(tensor, name)
 
 
-def _slots(tensor: TensorResult, part: Callable[[ThresholdUsed], object]) -> str | None:
-    """One part of every slot's threshold, commas between."""
-    values = [part(used) for used in slots_of(tensor)]
+def _slots(tensor: TensorResult, part: Callable[[ThresholdUsed], object], *, worked_out: bool = False) -> str | None:
+    """One part of every slot's threshold, commas between; on request only where one was worked out from data."""
+    used = slots_of(tensor)
+    if worked_out and not any(slot.worked_out for slot in used):
+        return None
+    values = [part(slot) for slot in used]
     return ",".join("" if value is None else str(value) for value in values) if values else None
 
 

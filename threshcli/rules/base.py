@@ -40,7 +40,7 @@ class Slot:
     default: float | None = None
 
 
-THRESHOLD = Slot("threshold", "What to compare with: a number, or a map: @FILE.", "-t")
+THRESHOLD = Slot("threshold", "What to compare with: a number, a map (@FILE), or p90, top1000, otsu...", "-t")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class Rule(ABC):
         if missing:
             raise UsageError(
                 f"--{missing[0]} is missing",
-                hint="it takes a number such as 0.5, or a map: @map.npy",
+                hint="it takes a number such as 0.5, a map: @map.npy, or what is worked out from the data: p90, otsu",
             )
         if self.nan_policy.action in ("below", "above") and self.levels is None:
             raise UsageError(

@@ -13,6 +13,7 @@ number or a block, never a source. NumPy and the studies are imported late, in `
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -67,6 +68,10 @@ class Fixed:
     value: Real
     above: int | None = None
     found: Answer | None = None
+
+    def compared(self, value: Real, dtype: DType) -> Real:
+        """A number as it is compared with elements of a dtype: rounded to floats, unless it stands at a rank."""
+        return dtype.value(dtype.key(value)) if dtype.is_float and self.above is None else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +135,10 @@ class Threshold(ABC):
     @abstractmethod
     def bind(self, tensor: Fitted, maps: Maps) -> Bound:
         """This source for one tensor; UsageError where it does not fit."""
+
+    def provenance(self, slot: str, maps: Maps) -> Mapping[str, object]:
+        """The options that an output's provenance states in place of those that were given."""
+        return {}
 
 
 @dataclass(frozen=True, slots=True)

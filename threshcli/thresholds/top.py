@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Top(Worked):
-    """`top1000`, `top10%`: exactly that many of the largest elements stay; a share keeps round(share * n), half to even.
+    """`top1000`, `top10%`: exactly that many of the largest elements stay; a share keeps round(share * n).
 
-    Of the elements equal to the smallest that stays, those at the lowest positions in (file, tensor, flat index) order
-    stay (`--ties first`), or all of them, or none. NaN is not counted. Where there are fewer elements than asked for,
-    all stay, with a warning.
+    Halves are rounded to even. Of the elements equal to the smallest that stays, those at the lowest positions in
+    (file, tensor, flat index) order stay (`--ties first`), or all of them, or none. NaN is not counted. Where there are
+    fewer elements than asked for, all stay, with a warning.
     """
 
     form: ClassVar[str] = "top1000, top10%"
