@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Annotated, Any
 
 import typer
 
 from threshcli import __version__, rules
-from threshcli.cli import info
 from threshcli.cli.command import rule_command
 from threshcli.cli.outside import Outside
 from threshcli.errors import InternalError, ThreshError, UsageError
@@ -19,6 +19,8 @@ HELP = """Apply thresholds to tensor files (.npy, .safetensors, .pt).
 The rule says what happens to each element, the threshold where the value to compare with comes from. Every rule
 works with every threshold, format, dtype and device. Inputs are never changed unless --in-place is given.
 """
+LOOKING = ("info", "solve")
+"""The commands that only look: a module here each, whose `command` makes the function behind it."""
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
@@ -29,8 +31,8 @@ def _version(value: bool) -> None:
 
 
 def build(outside: Outside, only: str | None = None) -> typer.Typer:
-    """The application, bound to the streams and environment it is to use; with `only` that rule's command alone, which
-    spares a call the making of all others."""
+    """The application, bound to the streams and environment it is to use; with `only` that command alone, which spares
+    a call the making of all others."""
     app = typer.Typer(
         name="thresh",
         help=HELP,
@@ -49,11 +51,15 @@ def build(outside: Outside, only: str | None = None) -> typer.Typer:
         pass
 
     root.__doc__ = None
-    for name in rules.names() if only is None else [only]:
-        rule = rules.find(name)
-        function = rule_command(name, rule, outside)
-        app.command(name, help=rule.__doc__, rich_help_panel="Rules", context_settings=_CONTEXT)(function)
-    app.command("info", rich_help_panel="Look", context_settings=_CONTEXT)(info.command(outside))
+    for name in rules.names():
+        if only in (None, name):
+            rule = rules.find(name)
+            function = rule_command(name, rule, outside)
+            app.command(name, help=rule.__doc__, rich_help_panel="Rules", context_settings=_CONTEXT)(function)
+    for name in LOOKING:
+        if only in (None, name):
+            look = importlib.import_module(f"threshcli.cli.{name}").command(outside)
+            app.command(name, rich_help_panel="Look", context_settings=_CONTEXT)(look)
     return app
 
 
@@ -62,7 +68,8 @@ def run(arguments: list[str], outside: Outside | None = None) -> int:
     outside = outside or Outside.process()
     debug = "--debug" in arguments
     try:
-        only = arguments[0] if arguments and arguments[0] in rules.names() else None
+        known = {*rules.names(), *LOOKING}
+        only = arguments[0] if arguments and arguments[0] in known else None
         result: Any = build(outside, only)(arguments, standalone_mode=False, prog_name="thresh")
     except ThreshError as error:
         return outside.complain(error, debug)

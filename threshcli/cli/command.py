@@ -177,7 +177,7 @@ def _request(name: str, rule: type[Rule], given: Mapping[str, Any]) -> Request:
         fsync=given["fsync"],
         provenance=not given["no_provenance"],
         device=given["device"],
-        jobs=_jobs(given["jobs"]),
+        jobs=jobs_of(given["jobs"]),
         max_memory=parse_size(given["max_memory"]),
         moments=_kind(given) in ("json", "ndjson", "tsv"),
     )
@@ -208,7 +208,8 @@ def _dtype(name: str | None) -> DType | None:
     return DTYPES[name]
 
 
-def _jobs(text: str) -> int:
+def jobs_of(text: str) -> int:
+    """The number of workers that `--jobs` asks for."""
     if text == "auto":
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1024:

@@ -44,7 +44,7 @@ class TensorWork:
         found = k.measure(x)
         cuts = self._cuts.tile(k, tile, counts)
         outcome = self._rule.apply(k, x, plan.out.dtype, *cuts)
-        out = self._treat_nan(k, x, outcome, found.nan) if found.nan else outcome.out
+        out = self._treat_nan(k, x, outcome, found.nan) if found.nan and self._rule.keeps_nan else outcome.out
         self._counting.tile(k, x, out, outcome.selected, found, cuts, counts)
         residual = None
         if plan.residual_place is not None:

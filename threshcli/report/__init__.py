@@ -23,6 +23,10 @@ def render(run: RunResult, kind: Kind, terminal: Terminal, verbose: bool) -> str
                 from threshcli.report.info import render_info
 
                 return render_info(run, terminal)
+            if run.command == "solve":
+                from threshcli.report.solve import render_solve
+
+                return render_solve(run, terminal, verbose=verbose)
             from threshcli.report.table import render_table
 
             return render_table(run, terminal, verbose=verbose)

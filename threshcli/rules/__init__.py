@@ -10,8 +10,8 @@ from threshcli.rules.base import Rule
 
 
 def names() -> list[str]:
-    """The names of all rules, without importing them."""
-    return [item.name for item in pkgutil.iter_modules(__path__) if item.name != "base"]
+    """The names of all rules, without importing them; modules whose names begin with an underscore hold none."""
+    return [item.name for item in pkgutil.iter_modules(__path__) if item.name != "base" and item.name[0] != "_"]
 
 
 @cache

@@ -62,6 +62,8 @@ class Rule(ABC):
     """Whether `--residual` can write what the rule drops."""
     several: ClassVar[bool] = False
     """Whether one threshold may be several cuts."""
+    keeps_nan: ClassVar[bool] = True
+    """Whether NaN has anything to do with what is written: not where that is the threshold itself."""
     norms: ClassVar[bool] = False
     """Whether the summary shows norms."""
 

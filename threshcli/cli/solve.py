@@ -1,0 +1,172 @@
+"""`thresh solve`: the threshold alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+from typing import Annotated, Any
+
+import typer
+
+from threshcli.cli import options
+from threshcli.cli.command import conclude, fitting, jobs_of
+from threshcli.cli.outside import Outside
+from threshcli.dtypes import DTYPES, FLOAT64, DType
+from threshcli.errors import UsageError
+from threshcli.plan.names import Names
+from threshcli.plan.request import Request
+from threshcli.plan.selection import Selection
+from threshcli.report import Kind
+from threshcli.results import FileResult, RunResult, Scalar, TensorResult, ThresholdUsed
+from threshcli.spec import Number, parse_size
+
+_Threshold = Annotated[
+    str | None,
+    typer.Option(
+        "--threshold",
+        "-t",
+        metavar="SPEC",
+        help="What to work out: p90, top1000, zero90%, otsu, ...",
+        rich_help_panel=options.THRESHOLDS,
+        show_default=False,
+    ),
+]
+_Magnitude = Annotated[
+    bool, typer.Option("--magnitude", help="Look at abs(x).", rich_help_panel=options.THRESHOLDS, show_default=False)
+]
+_Map = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="MAP",
+        help="Write a map: the threshold of each element, in float64.",
+        rich_help_panel=options.OUTPUT,
+        show_default=False,
+    ),
+]
+_Bare = Annotated[
+    bool,
+    typer.Option(
+        "--quiet",
+        "-q",
+        help="The bare number; of several tensors a line each: name, tab, number.",
+        rich_help_panel=options.REPORT,
+        show_default=False,
+    ),
+]
+
+
+def command(outside: Outside) -> Callable[..., int]:
+    """The function behind the command."""
+
+    def solve(
+        files: options.Files,
+        threshold: _Threshold = None,
+        magnitude: _Magnitude = False,
+        scope: options.Scope = "tensor",
+        ties: options.Ties = "first",
+        scale: options.Scale = None,
+        offset: options.Offset = None,
+        at_least: options.AtLeast = None,
+        at_most: options.AtMost = None,
+        ignore_zero: options.IgnoreZero = False,
+        estimate_mask: options.EstimateMask = None,
+        bins: options.Bins = 256,
+        broadcast: options.Broadcast = False,
+        tensor: options.Tensor = None,
+        exclude: options.Exclude = None,
+        output: _Map = None,
+        overwrite: options.Overwrite = False,
+        jobs: options.Jobs = "auto",
+        max_memory: options.MaxMemory = "64MiB",
+        json: options.Json = False,
+        quiet: _Bare = False,
+        verbose: options.Verbose = False,
+        color: options.Color = "auto",
+        debug: options.Debug = False,
+    ) -> int:
+        return _run(locals(), outside)
+
+    solve.__doc__ = """Print the threshold that would be used, and do nothing else.
+
+    With -q the bare number, in the shortest form that reads back the same, so that it composes:
+    thresh binary x.npy -t $(thresh solve ref.npy -t otsu -q) -o mask.npy. With --json a report that -t @report.json
+    takes, so that a threshold is worked out once and used many times.
+    """
+    return solve
+
+
+def _run(given: dict[str, Any], outside: Outside) -> int:
+    request = _request(given)
+    jobs = request.names.jobs(given["files"])
+    from threshcli.executors.local import Executor
+
+    result = Executor(request, solve_only=given["output"] is None).run(jobs)
+    if given["magnitude"]:
+        result = replace(result, params={**result.params, "magnitude": True})
+    if given["quiet"] and not given["json"]:
+        outside.print("".join(f"{line}\n" for line in bare(result)))
+    kind: Kind = "json" if given["json"] else "none" if given["quiet"] else "table"
+    return conclude(result, kind, outside, given["color"], given["verbose"])
+
+
+def _request(given: dict[str, Any]) -> Request:
+    from threshcli import thresholds
+    from threshcli.rules._solved import Solved, SolvedMagnitude
+
+    if given["threshold"] is None:
+        raise UsageError("--threshold is missing", hint="say what to work out: -t p90, -t otsu, -t zero90%")
+    spec = given["threshold"].removeprefix("=")
+    parsed, fit = {"threshold": thresholds.parse(spec)}, fitting(given)
+    fit.check(parsed)
+    output = given["output"]
+    return Request(
+        rule=SolvedMagnitude() if given["magnitude"] else Solved(),
+        command="solve",
+        thresholds=parsed,
+        specs={"threshold": spec},
+        fit=fit,
+        names=Names(output=output, rule="solve", dry_run=output is None),
+        selection=Selection(tuple(given["tensor"] or ()), tuple(given["exclude"] or ())),
+        out_dtype=FLOAT64,
+        broadcast=given["broadcast"],
+        overwrite=given["overwrite"],
+        jobs=jobs_of(given["jobs"]),
+        max_memory=parse_size(given["max_memory"]),
+    )
+
+
+def bare(result: RunResult) -> Iterator[str]:
+    """A line a tensor: its threshold; with its name before it where there are several, and the file's where there are
+    several of those."""
+    found = [(file, item) for file in result.files for item in file.tensors if item.threshold is not None]
+    for file, item in found:
+        yield "\t".join((*_labels(file, item, len(found), len(result.files)), ",".join(_texts(item))))
+
+
+def _labels(file: FileResult, item: TensorResult, tensors: int, files: int) -> tuple[str, ...]:
+    if tensors == 1:
+        return ()
+    name = item.name if files == 1 else os.path.basename(file.input) if len(file.tensors) == 1 else file.input  # noqa: PTH119
+    return (name,) if files == 1 or len(file.tensors) == 1 else (name, item.name)
+
+
+def _texts(item: TensorResult) -> Iterator[str]:
+    used = item.threshold if isinstance(item.threshold, tuple) else (item.threshold,)
+    for one in used:
+        if isinstance(one, ThresholdUsed):
+            values = one.values if one.values is not None else (one.value,)
+            yield from ("nan" if value is None else shortest(value, DTYPES[item.dtype]) for value in values)
+
+
+def shortest(value: Scalar, dtype: DType) -> str:
+    """The shortest decimal text that is the same threshold for elements of `dtype`."""
+    if isinstance(value, int) or value in (float("inf"), float("-inf")):
+        return str(value)
+    compared = dtype if dtype.is_float and dtype.value(dtype.key(Fraction(value))) == value else FLOAT64
+    wanted = compared.key(Fraction(value))
+    texts = (f"{value:.{digits}g}" for digits in range(1, 18))
+    return next((text for text in texts if compared.key(Number.parse(text).value) == wanted), repr(value))

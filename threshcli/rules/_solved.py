@@ -1,0 +1,31 @@
+"""What `thresh solve` applies: every element becomes its own threshold. No command of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from threshcli.dtypes import DType
+from threshcli.kernels.base import Block, Cut, Kernels
+from threshcli.rules.base import Outcome, Rule
+
+
+@dataclass(frozen=True)
+class Solved(Rule):
+    """The thresholds themselves, one for each element."""
+
+    several: ClassVar[bool] = True
+    keeps_nan: ClassVar[bool] = False
+
+    def apply(self, k: Kernels, x: Block, out: DType, *cuts: Cut) -> Outcome:
+        selected = k.compare(x, "gt", cuts[0], magnitude=self.magnitude)
+        compared = x.dtype if x.dtype.is_float else out  # a number is rounded to floats before it is compared
+        value = k.bound(cuts[0], compared, up=False)
+        return Outcome(k.cast(k.select(selected, value, value, compared), out), selected)
+
+
+@dataclass(frozen=True)
+class SolvedMagnitude(Solved):
+    """The same for rules that compare abs(x)."""
+
+    magnitude: ClassVar[bool] = True
