@@ -77,15 +77,12 @@ class Looked:
             self.high = high if self.high is None else max(self.high, high)
 
 
-def leaves(sample: Sample, lens: Lens) -> Iterator[Array]:
-    """The elements of a stretch that belong to the population, a leaf at a time, as numbers NumPy computes with."""
-    data, dtype = sample.seen(lens)
-    if sample.mask is None:
-        counts = [LEAF] * -(-sample.count // LEAF)
-    else:
-        counts = [int(np.count_nonzero(sample.mask[at : at + LEAF])) for at in range(0, sample.count, LEAF)]
+def leaves(data: Array, dtype: DType, mask: Array | None) -> Iterator[Array]:
+    """What `Sample.seen` shows of a stretch, a leaf at a time, as numbers that NumPy computes with. Of a leaf that the
+    mask thins out, the rest is one: leaves do not depend on tiles."""
     start = 0
-    for count in counts:
+    for at in range(0, data.size if mask is None else mask.size, LEAF):
+        count = min(LEAF, data.size - at) if mask is None else int(np.count_nonzero(mask[at : at + LEAF]))
         if count:
             yield native(data[start : start + count], dtype)
         start += count
@@ -124,7 +121,7 @@ class _Summing(Fold[_State]):
     def fold(self, sample: Sample) -> _State:
         state = _State()
         with np.errstate(all="ignore"):
-            for leaf in leaves(sample, self.lens):
+            for leaf in leaves(*sample.seen(self.lens), sample.mask):
                 values, looked = look(leaf)
                 state.looked.add(looked)
                 if looked.low is not None and looked.high is not None:
