@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from tests.bench.lab import GIB, Lab
+from tests.bench.ranks import hard_ranks, ranks
 from tests.bench.table import Row
 
 _MOST_MEMORY = 100_000_000
@@ -167,6 +168,8 @@ BARS: dict[str, Callable[[Lab, str], Sequence[Row]]] = {
     "bfloat16": AgainstCopy(1.25, "gradient -t 0.5", "bfloat16", ".safetensors"),
     "int8": AgainstCopy(1.25, "gradient -t 20", "int8"),
     "uint8": AgainstCopy(1.25, "binary -t 100", "uint8"),
+    "ranks": ranks,
+    "hard": hard_ranks,
     "pt": checkpoint,
     "memory": memory,
     "scripts": scripts,

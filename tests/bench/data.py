@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy_format
 
+Floats = npt.NDArray[np.float32]
 _BLOCK = 1 << 23  # elements that are really random
 _CODES = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "int8": "I8", "uint8": "U8"}
 _SPREAD = 8  # tensors of a .safetensors
@@ -79,11 +81,49 @@ def write_files(folder: Path, count: int, nbytes: int) -> None:
         np.save(folder / f"{index:05}.npy", data)
 
 
+def _normal(start: int, count: int, elements: int) -> Floats:
+    return np.random.default_rng(start).standard_normal(count, np.float32)
+
+
+def _sorted(start: int, count: int, elements: int) -> Floats:
+    return np.arange(start, start + count, dtype=np.float64).astype(np.float32) / np.float32(elements)
+
+
+def _clustered(start: int, count: int, elements: int) -> Floats:
+    """Long runs of values that hardly differ, their levels far apart."""
+    level = np.arange(start, start + count) // max(1, elements // 40) * 7919 % 41
+    return (level + 1e-4 * np.random.default_rng(start).random(count)).astype(np.float32)
+
+
+def _tied(start: int, count: int, elements: int) -> Floats:
+    """A dozen values."""
+    return np.random.default_rng(start).integers(0, 12, count).astype(np.float32)
+
+
+ARRANGED: dict[str, Callable[[int, int, int], Floats]] = {
+    "normal": _normal,
+    "sorted": _sorted,
+    "clustered": _clustered,
+    "tied": _tied,
+}
+
+
+def write_arranged(path: Path, kind: str, elements: int) -> None:
+    """An .npy of float32 that never repeats itself as `write` does."""
+    with path.open("wb") as file:
+        fields = {"descr": "<f4", "fortran_order": False, "shape": (elements,)}
+        npy_format.write_array_header_1_0(file, fields)
+        for start in range(0, elements, _BLOCK):
+            file.write(ARRANGED[kind](start, min(_BLOCK, elements - start), elements).data)
+
+
 if __name__ == "__main__":
     target, kind, size = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     if kind == "files":
         write_files(target, size, 4096)
     elif kind == "tensors":
         write_tensors(target, size, 4096)
+    elif kind in ARRANGED:
+        write_arranged(target, kind, size)
     else:
         write(target, kind, size)

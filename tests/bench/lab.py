@@ -44,6 +44,11 @@ class Lab:
         path = self.folder / (kind if kind == "files" else f"{kind}.safetensors")
         return self._make(path, lambda: [str(_HERE / "data.py"), str(path), kind, str(count)])
 
+    def arranged(self, kind: str, elements: int) -> Path:
+        """An .npy of so many float32: `normal`, or arranged so that a sample misleads."""
+        path = self.folder / f"{kind}-{elements}.npy"
+        return self._make(path, lambda: [str(_HERE / "data.py"), str(path), kind, str(elements)])
+
     def _make(self, path: Path, arguments: Callable[[], list[str]]) -> Path:
         if path.name not in self._made:
             subprocess.run([sys.executable, *arguments()], check=True, stdin=subprocess.DEVNULL)

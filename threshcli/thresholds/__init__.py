@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import pkgutil
 import re
@@ -51,5 +52,7 @@ def parse(text: str) -> Threshold:
         threshold = source.parse(text)
         if threshold is not None:
             return threshold
-    forms = "; ".join(f"{source.form}: {source.meaning}" for source in registered())
-    raise UsageError(f"{text!r} is not a threshold", hint=f"write {forms}")
+    forms = [form for source in registered() for form in source.form.split(", ")]
+    near = difflib.get_close_matches(text, forms, 1)
+    meant = f"did you mean {near[0]}? " if near else ""
+    raise UsageError(f"{text!r} is not a threshold", hint=f"{meant}there are {', '.join(forms)}")

@@ -90,6 +90,8 @@ def _bound(spec: str, entry: Mapping[str, Any], tensor: Fitted) -> Fixed | Sprea
         if not 0 <= axis < len(tensor.shape) or len(found) != tensor.shape[axis]:
             raise ValueError(f"they are {len(found)} along axis {axis}, the shape is {list(tensor.shape)}")
         return Spread(spec, axis, found)
+    if entry["value"] is None and 0 in tensor.shape:  # a tensor without elements needed no threshold
+        return Fixed(spec, Fraction(0), None, Answer(values=(Fraction(0),)))
     value, place = _real(entry["value"]), entry.get("above")
     place = None if place is None else int(place)
     numbers = {name: entry.get(name) for name in ("asked", "tied")}
