@@ -48,18 +48,28 @@ class Settings:
     progress: Progress
 
 
-def workers(request: Request) -> int:
+class Limits(Protocol):
+    """What a call may use: workers, and bytes of buffers over all of them."""
+
+    @property
+    def jobs(self) -> int: ...
+
+    @property
+    def max_memory(self) -> int: ...
+
+
+def workers(request: Limits) -> int:
     """Workers that `--max-memory` has room for: each needs its buffers for the smallest tile."""
     return max(1, min(request.jobs, request.max_memory // (_SHARE * _SMALLEST)))
 
 
-def tile_bytes(request: Request, device: str) -> int:
+def tile_bytes(request: Limits, device: str) -> int:
     """Bytes of a tile, within `--max-memory`: on the CPU 2 MiB, so that a pass over it takes long enough for another
     worker to get hold of the interpreter meanwhile (at 1 MiB two workers are hardly quicker than one)."""
     return min(1 << 21 if device == "cpu" else 1 << 24, largest_tile(request))
 
 
-def largest_tile(request: Request) -> int:
+def largest_tile(request: Limits) -> int:
     """Bytes of a tile that `--max-memory` has room for."""
     return max(_SMALLEST, min(1 << 24, request.max_memory // (_SHARE * workers(request))))
 

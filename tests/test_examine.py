@@ -1,0 +1,148 @@
+"""Looking at files without writing: every chosen tensor, a bad file costs itself, pipes can be read."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+
+from threshcli.errors import UsageError
+from threshcli.executors.examine import Means, Subject, examine
+from threshcli.plan.selection import Selection
+from threshcli.results import FileResult, RunResult, TensorResult
+from threshcli.studies.base import MAGNITUDE, VALUE
+from threshcli.studies.summary import summary
+
+
+def look(subject: Subject) -> TensorResult:
+    """Two studies of a tensor, in one pass."""
+    plain, sizes = subject.answers(summary(VALUE), summary(MAGNITUDE))
+    return replace(
+        TensorResult(**subject.about()), mean=plain.mean, norm_before=plain.norm2, norm_after=sizes.norm2, nan=plain.nan
+    )
+
+
+def examined(paths: Sequence[str | Path], means: Means | None = None) -> RunResult:
+    return examine("test", {"a": 1}, [str(path) for path in paths], means or Means(), look)
+
+
+def selecting(*keep: str, exclude: tuple[str, ...] = ()) -> Means:
+    return Means(selection=Selection(keep, exclude))
+
+
+def told(file: FileResult) -> dict[str, str | None]:
+    """The tensors that were not looked at, with the reason; None for the others."""
+    return {item.name: item.reason for item in file.tensors}
+
+
+@pytest.fixture
+def files(folder: Path) -> Path:
+    save_file({"a.w": np.arange(6, dtype="f2"), "a.b": np.ones(3, "i8"), "z": np.ones(2)}, "m.safetensors")
+    torch.save({"w": torch.arange(100.0), "c": torch.ones(2, dtype=torch.complex64)}, "m.pt")
+    return folder
+
+
+def test_every_tensor_of_every_file_is_looked_at(files: Path) -> None:
+    """In the order of the files and of their tensors, with what the header says."""
+    result = examined(["m.safetensors", "v.npy"])
+    assert (result.command, result.params, result.status) == ("test", {"a": 1}, "ok")
+    first, second = result.files
+    assert (first.status, first.format, first.bytes_in) == (
+        "read",
+        "safetensors",
+        (files / "m.safetensors").stat().st_size,
+    )
+    found = {item.name: (item.mean, item.dtype, item.shape, item.elements, item.applied) for item in first.tensors}
+    assert found["a.w"] == (2.5, "float16", (6,), 6, True)
+    assert found["a.b"] == (1.0, "int64", (3,), 3, True)
+    assert [(item.name, item.mean) for item in second.tensors] == [("v", 1.0)]
+
+
+def test_a_tensor_that_is_not_looked_at_says_why(files: Path) -> None:
+    (file,) = examined(["m.safetensors"], selecting("a.*", exclude=("*.b",))).files
+    assert told(file) == {"a.w": None, "a.b": "not selected", "z": "not selected"}
+    (file,) = examined(["m.pt"]).files
+    assert told(file) == {"w": None, "c": "complex64 has no order"}
+    assert file.tensors[1].applied is False
+
+
+def test_a_file_that_fails_costs_that_file(files: Path) -> None:
+    """What is damaged, missing or a folder."""
+    (files / "bad.npy").write_bytes((files / "m.npy").read_bytes()[:-8])
+    result = examined(["v.npy", "bad.npy", "missing.npy", ".", "i.npy"])
+    assert [item.status for item in result.files] == ["read", "failed", "failed", "failed", "read"]
+    assert result.status == "partial"
+    error = result.files[1].error
+    assert error is not None
+    assert (error.exit_code, error.elsewhere) == (4, False)
+    assert "truncated" in error.message
+
+
+def test_a_pattern_that_matches_nothing_is_an_error(files: Path) -> None:
+    """Of one file it is that file's, of several that of the call; in a batch another file may have the tensor."""
+    (file,) = examined(["m.safetensors"], selecting("b*")).files
+    assert file.error is not None
+    assert (file.error.exit_code, file.error.hint) == (2, "list the names with: thresh info FILE")
+    with pytest.raises(UsageError, match="no tensor matches 'b"):
+        examined(["m.safetensors", "missing.npy", "v.npy"], selecting("b*"))
+    first, second = examined(["m.safetensors", "v.npy"], selecting("v")).files
+    assert set(told(first).values()) == {"not selected"}
+    assert told(second) == {"v": None}
+
+
+def test_stored_checksums_are_compared(files: Path) -> None:
+    """Nobody else does, when only some tensors are read; what is not looked at need not be sound."""
+    raw = (files / "m.pt").read_bytes()
+    place = raw.index(np.float32(77.0).tobytes())
+    (files / "m.pt").write_bytes(raw[:place] + b"\x01" + raw[place + 1 :])
+    (file,) = examined(["m.pt"]).files
+    assert file.error is not None
+    assert "CRC-32" in file.error.message
+    (file,) = examined(["m.pt"], selecting("c")).files
+    assert file.status == "read"
+
+
+@pytest.mark.parametrize("means", [Means(), selecting("v")], ids=["all", "chosen"])
+def test_a_pipe_is_read_once_and_looked_at_as_often_as_needed(means: Means, files: Path) -> None:
+    """Patterns over several files need the headers first."""
+    os.mkfifo("pipe")
+    writer = threading.Thread(target=lambda: (files / "pipe").write_bytes((files / "v.npy").read_bytes()))
+    writer.start()
+    result = examined(["pipe", "v.npy"], replace(means, selection=Selection(means.selection.keep and ("v", "pipe"))))
+    writer.join()
+    assert [item.status for item in result.files] == ["read", "read"]
+    assert [item.tensors[0].mean for item in result.files] == [1.0, 1.0]
+    assert result.files[0].tensors[0].name == "pipe"
+
+
+def test_workers_and_memory_change_nothing(folder: Path) -> None:
+    np.save("big.npy", np.random.default_rng(5).standard_normal(900_000))
+    every = [Means(), Means(jobs=3), Means(jobs=2, max_memory=1 << 20)]
+    first, *others = [examined(["big.npy"], means).files[0].tensors for means in every]
+    assert first[0].norm_before is not None
+    assert [item == first for item in others] == [True, True]
+
+
+def test_too_little_memory_costs_a_file(folder: Path) -> None:
+    def full(subject: Subject) -> TensorResult:
+        raise MemoryError
+
+    (file,) = examine("test", {}, ["v.npy"], Means(), full).files
+    assert file.error is not None
+    assert file.error.exit_code == 6
+
+
+def test_an_error_elsewhere_names_its_own_file(folder: Path) -> None:
+    def elsewhere(subject: Subject) -> TensorResult:
+        raise UsageError("does not fit").located("map.npy")
+
+    (file,) = examine("test", {}, ["v.npy"], Means(), elsewhere).files
+    assert file.error is not None
+    assert (file.error.message, file.error.elsewhere) == ("map.npy: does not fit", True)

@@ -1,0 +1,194 @@
+"""Files looked at and left as they are, one after another on this machine: `stats`, `hist`, `sweep`.
+
+A command brings a function from a `Subject`, a tensor whose elements can be studied, to what it has to tell of it. A
+tensor that is not looked at (not selected, no order) is listed with the reason; a file that fails costs that file.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+from threshcli import __version__, containers
+from threshcli.containers.base import Contents, Tensor
+from threshcli.engine.crew import Crew
+from threshcli.engine.files import tile_bytes, workers
+from threshcli.engine.ledger import crc_of, require
+from threshcli.engine.population import Piece, Population
+from threshcli.engine.studying import Desk
+from threshcli.errors import DeviceError, ThreshError
+from threshcli.kernels.numpy import NumpyKernels
+from threshcli.plan.names import display_name
+from threshcli.plan.selection import Selection
+from threshcli.results import Failure, FileResult, RunResult, TensorResult
+from threshcli.storage.local import Source
+from threshcli.studies.base import Study
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """Which tensors are looked at, and with what: so many workers, and memory for their buffers."""
+
+    selection: Selection = field(default_factory=Selection)
+    jobs: int = 1
+    max_memory: int = 64 << 20
+
+    def desk(self) -> Desk:
+        """Where the studies are done; stored checksums are compared file by file, by `Examiner`."""
+        return Desk(Crew(workers(self), NumpyKernels), tile_bytes(self, "cpu"))
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A tensor to look at, and what its file says of it."""
+
+    name: str
+    tensor: Tensor
+    piece: Piece
+    desk: Desk
+
+    def answers(self, *studies: Study[Any]) -> list[Any]:
+        """What studies of the elements answer; a pass over them serves all studies that are still at work."""
+        return self.desk.answers(Population([self.piece]), studies, f"tensor {self.name!r}")
+
+    def about(self) -> dict[str, Any]:
+        """The fields that every kind of TensorResult has, of a tensor that is looked at."""
+        return _about(self.name, self.tensor) | {"applied": True}
+
+
+Look = Callable[[Subject], TensorResult]
+
+
+def examine(command: str, params: Mapping[str, object], paths: Sequence[str], means: Means, look: Look) -> RunResult:
+    """What `look` has to tell of every chosen tensor of every file. UsageError only for what makes the whole call
+    impossible: a pattern that matches no tensor of any file."""
+    began = time.perf_counter()
+    with ExitStack() as stack:
+        examiner = Examiner(means, means.desk(), _held(paths, means.selection, stack), strict=len(paths) == 1)
+        results = tuple(examiner.attempt(path, look) for path in paths)
+    return RunResult(
+        version=__version__,
+        command=command,
+        operator="",
+        params=dict(params),
+        device="cpu",
+        files=results,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _held(paths: Sequence[str], selection: Selection, stack: ExitStack) -> dict[str, Source]:
+    """Check the patterns over the tensors of all files, where they are several. A pipe can be read once: the copies
+    that this makes are kept."""
+    held: dict[str, Source] = {}
+    if len(paths) < 2 or not (selection.keep or selection.exclude):
+        return held
+    names: list[str] = []
+    for path in paths:
+        with ExitStack() as closing:
+            try:
+                source = closing.enter_context(Source(path))
+                names += _names(containers.identify(source).read(source), path)
+            except ThreshError:
+                continue  # told when its turn comes
+            if source.path != path:
+                held[path] = source
+                stack.push(closing.pop_all())
+    selection.check(names)
+    return held
+
+
+@dataclass(frozen=True, slots=True)
+class Examiner:
+    """Looks at files. `strict` refuses patterns that match no tensor of a file; `held` are open pipes."""
+
+    means: Means
+    desk: Desk
+    held: Mapping[str, Source] = field(default_factory=dict)
+    strict: bool = True
+
+    def attempt(self, path: str, look: Look) -> FileResult:
+        """What there is to tell of a file, or why there is nothing."""
+        try:
+            return self._file(path, look)
+        except ThreshError as error:
+            return failed(path, error)
+        except MemoryError:
+            hint = "use fewer --jobs or less --max-memory"
+            return failed(path, DeviceError("the memory does not suffice", hint=hint))
+
+    def _file(self, path: str, look: Look) -> FileResult:
+        began = time.perf_counter()
+        with self._open(path) as source:
+            contents = containers.identify(source).read(source)
+            tensors = tuple(self._tensors(path, source, contents, look))
+        return FileResult(
+            input=path,
+            output=None,
+            status="read",
+            format=contents.container,
+            bytes_in=source.size,
+            seconds=time.perf_counter() - began,
+            tensors=tensors,
+        )
+
+    def _open(self, path: str) -> AbstractContextManager[Source]:
+        return nullcontext(self.held[path]) if path in self.held else Source(path)
+
+    def _tensors(self, path: str, source: Source, contents: Contents, look: Look) -> Iterator[TensorResult]:
+        """What there is to tell of each tensor, in the order of the file."""
+        names = _names(contents, path)
+        if self.strict:
+            self.means.selection.check(names)
+        reasons = [self._refusal(name, item) for name, item in zip(names, contents.tensors, strict=True)]
+        _verify(source, contents, [item for item, no in zip(contents.tensors, reasons, strict=True) if no is None])
+        for name, tensor, reason in zip(names, contents.tensors, reasons, strict=True):
+            if reason is not None:
+                yield TensorResult(**_about(name, tensor), applied=False, reason=reason)
+                continue
+            piece = Piece(path, source.path, source.fingerprint, tensor.view, tensor.dtype)
+            yield look(Subject(name, tensor, piece, self.desk))
+
+    def _refusal(self, name: str, tensor: Tensor) -> str | None:
+        """Why a tensor is not looked at; None where it is."""
+        if not self.means.selection.chosen(name):
+            return "not selected"
+        return None if tensor.dtype.is_real else f"{tensor.dtype.name} has no order"
+
+
+def _names(contents: Contents, path: str) -> list[str]:
+    """What the tensors of a file are called."""
+    return [tensor.name or display_name(path) for tensor in contents.tensors]
+
+
+def _about(name: str, tensor: Tensor) -> dict[str, Any]:
+    dtype = tensor.dtype.name
+    return {
+        "name": name,
+        "shape": tensor.shape,
+        "dtype": dtype,
+        "out_dtype": dtype,
+        "elements": math.prod(tensor.shape),
+        "nbytes": tensor.nbytes,
+    }
+
+
+def _verify(source: Source, contents: Contents, tensors: Sequence[Tensor]) -> None:
+    """Compare the stored CRC-32, where the container has any, of all that will be read: once a file, since reading a
+    header again for every tensor of a large one takes longer than the tensors."""
+    offsets = [tensor.view.offset for tensor in tensors]
+    for region in contents.regions:
+        if any(region.offset <= offset < region.offset + region.size for offset in offsets):
+            require(region, crc_of(source.read, region))
+
+
+def failed(path: str, error: ThreshError) -> FileResult:
+    """A file that could not be looked at."""
+    elsewhere = error.file not in (None, path)
+    message = str(error) if elsewhere else error.what
+    failure = Failure(message=message, hint=error.hint, exit_code=error.exit_code, elsewhere=elsewhere)
+    return FileResult(input=path, output=None, status="failed", error=failure)
