@@ -51,7 +51,8 @@ class Lens:
         """Elements as they are stored (NumPy's own dtype for float32/64 and integers, unsigned bits for the narrow
         float formats and bool), seen through the lens, stored as `self.dtype(dtype)` is."""
         if self.centre is not None:
-            return np.abs(native(data, dtype).astype(np.float64) - self.centre)
+            with np.errstate(all="ignore"):  # a signalling NaN, a distance beyond float64
+                return np.abs(native(data, dtype).astype(np.float64) - self.centre)
         if not self.magnitude or dtype.kind in ("uint", "bool") or not dtype.signed:
             return data
         if dtype.kind == "int":
