@@ -85,6 +85,11 @@ def _about(command: typer.models.CommandInfo) -> Iterator[str]:
         yield from ("", line.replace("*", "\\*") if label else f"Example: `{example}`")
 
 
+def _meaning(source: type[thresholds.base.Threshold]) -> str:
+    """A source's docstring in one line, which begins with how it is written."""
+    return " ".join((source.__doc__ or source.form).split()).replace(" * ", " \\* ")
+
+
 def reference() -> str:
     """All commands and options as Markdown."""
     found = commands()
@@ -99,8 +104,7 @@ def reference() -> str:
         lines += ["", f"#### {panel}", *_table(list(rows))]
     for name in sorted(set(found) - set(each)):
         lines += ["", f"### `thresh {name}`", *_about(found[name]), *_table(options(found[name]))]
-    lines += ["", "### Thresholds", "", "| written | means |", "|---|---|"]
-    lines += [f"| `{_cell(source.form)}` | {_cell(source.meaning)} |" for source in thresholds.registered()]
+    lines += ["", "### Thresholds", "", *(f"- {_meaning(source)}" for source in thresholds.registered())]
     lines += ["", "### Formats", "", "| format | extensions |", "|---|---|"]
     lines += [f"| {kind.name} | {' '.join(kind.extensions)} |" for kind in containers.registered().values()]
     return "\n".join([*lines, "", END])
