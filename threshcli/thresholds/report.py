@@ -7,7 +7,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import PurePath
 from typing import Any, ClassVar, Self
 
 from threshcli.dtypes import Real
@@ -59,7 +58,7 @@ class ReportThreshold(Threshold):
                     names.append(str(item["name"]))
                     if item["name"] == tensor.name:
                         found.append((str(file["input"]), item["threshold"]))
-        same = [entry for entry in found if PurePath(entry[0]).name == PurePath(tensor.file).name]
+        same = [entry for entry in found if _last(entry[0]) == _last(tensor.file)]
         wanted = [entry for _, entry in same or found]
         if not wanted:
             near = difflib.get_close_matches(tensor.name, names, 3) or sorted(names)[:3]
@@ -77,6 +76,11 @@ class ReportThreshold(Threshold):
         if len(named) != 1:
             raise UsageError(f"{self.path} has {len(named)} thresholds for --{slot}", hint="a rule takes one a slot")
         return dict(named[0])
+
+
+def _last(file: str) -> str:
+    """A file's name without its folders."""
+    return file.rpartition("/")[2]
 
 
 def _bound(spec: str, entry: Mapping[str, Any], tensor: Fitted) -> Fixed | Spread:
