@@ -69,7 +69,7 @@ class Executor:
         results = []
         with ExitStack() as stack:
             work = _Work(settings, self._solver(crew, device, settings), strict=len(jobs) == 1)
-            if self.request.is_fitted and self.request.fit.scope.kind == "global" and not self.request.names.dry_run:
+            if self.request.is_fitted and self.request.fit.scope.kind == "global" and not self._plans_only:
                 self._solve_all(jobs, work, stack)
             for number, job in enumerate(jobs):
                 results.append(self._attempt(job, work, number))
@@ -98,6 +98,10 @@ class Executor:
                 continue  # told when its turn comes
             names += [tensor.name or display_name(job.input) for tensor in contents.tensors]
         selection.check(names)
+
+    @property
+    def _plans_only(self) -> bool:
+        return self.request.names.dry_run and not self.solve_only
 
     def _solver(self, crew: Crew, device: str, settings: Settings) -> Solver:
         """Thresholds are worked out with NumPy whatever the device: the data comes from a file."""
@@ -145,7 +149,7 @@ class Executor:
         with local.Source(job.input) if held is None else nullcontext(held) as source:
             maps, known = work.solver.maps, work.known.get(number)
             plan = plan_file(self.request, job, source, maps, strict=work.strict, known=known)
-            if self.request.names.dry_run and not self.solve_only:
+            if self._plans_only:
                 return self._planned(plan, began, "dry-run")
             if self.request.is_fitted and known is None:
                 known = work.solver.each(Planned(plan, source.path))
