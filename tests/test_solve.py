@@ -129,7 +129,7 @@ def test_a_report_with_two_slots_serves_both(weights: Path) -> None:
 
 def test_a_map_holds_the_threshold_of_each_element(weights: Path) -> None:
     folder = weights.parent
-    asked = ("-t", "p80", "--scope", "axis:0", "-k", "a")
+    asked: tuple[str, ...] = ("-t", "p80", "--scope", "axis:0", "-k", "a")
     assert thresh("solve", weights, *asked, "-o", folder / "map.safetensors").status == 0
     found = load_file(folder / "map.safetensors")["a"]
     x = load_file(weights)["a"]
