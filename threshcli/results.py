@@ -121,3 +121,54 @@ class RunResult:
         if not self.failed:
             return "ok"
         return "failed" if self.failed == len(self.files) else "partial"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorStats(TensorResult):
+    """What `stats` tells of a tensor that was looked at, or of its magnitudes.
+
+    `min` and `max` are over all that is not NaN; `mean`, `std` (of the population) and the norms over what is finite.
+    None where there are no such elements; a percentile is None between a finite and an infinite one too.
+    """
+
+    zeros: int
+    std: float | None
+    norm1: float
+    norm2: float
+    norm_max: Scalar | None
+    percentiles: tuple[tuple[str, float | None], ...] = ()
+    """As they were asked for, with their values."""
+
+    @property
+    def density(self) -> float | None:
+        """The share of the elements that are not zero; NaN is not."""
+        return (self.elements - self.zeros) / self.elements if self.elements else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """Where a cut lies in a histogram: before a row (counted from 0), or inside of it, after `before` of its elements;
+    and which side of it is removed, if any is."""
+
+    spec: str
+    slot: str
+    value: Scalar
+    row: int
+    before: int | None
+    removing: Literal["below", "above"] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorHist(TensorResult):
+    """What `hist` tells of a tensor that was looked at, or of its magnitudes: `counts` of the finite elements in rows
+    between `edges`, one edge more than rows, the last row closed; of integers, the last edge is past the last row.
+
+    `kept` and `removed` are of all that is not NaN, `removed_counts` by row; None where nothing is cut. `min` and `max`
+    are over what is finite.
+    """
+
+    edges: tuple[Scalar, ...] = ()
+    counts: tuple[int, ...] = ()
+    removed_counts: tuple[int, ...] | None = None
+    removed: int | None = None
+    marks: tuple[Mark, ...] = ()

@@ -6,16 +6,21 @@ imports nothing heavy: rich comes when something is drawn that needs it.
 
 from __future__ import annotations
 
-from typing import Literal
+import importlib
+from typing import Any, Literal
 
 from threshcli.report.terminal import Terminal
 from threshcli.results import RunResult
 
 Kind = Literal["table", "json", "ndjson", "tsv", "none"]
+LOOKING = ("stats",)
+"""The commands that look at elements: a module here each, whose `table` and `document` report what was found."""
 
 
 def render(run: RunResult, kind: Kind, terminal: Terminal, verbose: bool) -> str:
     """A whole run as text that ends with a newline (`none`: no text at all); `info` has reports of its own shape."""
+    if run.command in LOOKING and kind in ("table", "json"):
+        return _of_a_look(run, kind, terminal, verbose)
     info = run.command == "info"
     match kind:
         case "table":
@@ -45,3 +50,9 @@ def render(run: RunResult, kind: Kind, terminal: Terminal, verbose: bool) -> str
             return render_info_tsv(run) if info else render_tsv(run)
         case "none":
             return ""
+
+
+def _of_a_look(run: RunResult, kind: Kind, terminal: Terminal, verbose: bool) -> str:
+    module: Any = importlib.import_module(f"threshcli.report.{run.command}")
+    text: str = module.table(run, terminal, verbose=verbose) if kind == "table" else module.document(run)
+    return text

@@ -11,7 +11,7 @@ import base64
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from threshcli.report.terminal import valid
 from threshcli.report.totals import Totals, tensors_of, warnings_of
@@ -44,6 +44,32 @@ def render_end(run: RunResult, *, info: bool = False) -> str:
     report = _info(run) if info else _report(run)
     del report["files"]
     return _line({"event": "end", **report})
+
+
+def render_look(
+    run: RunResult, shown: Callable[[TensorResult], Mapping[str, object]], totals: Mapping[str, object]
+) -> str:
+    """What a command that looks at elements has found, indented, with a newline at the end: `shown` is what it tells of
+    a tensor beside what every header says, `totals` what it tells of all of them."""
+    return _document(
+        {
+            "schema": f"thresh.{run.command}/1",
+            "version": run.version,
+            "command": run.command,
+            "status": run.status,
+            "params": run.params,
+            "files": [_looked_at(file, shown) for file in run.files],
+            "totals": {
+                "files": len(run.files),
+                "failed": run.failed,
+                "tensors": sum(item.applied for item in tensors_of(run)),
+                "elements": sum(item.elements for item in tensors_of(run) if item.applied),
+                **totals,
+                "seconds": run.seconds,
+            },
+            "warnings": warnings_of(run),
+        }
+    )
 
 
 def schema_text() -> str:
@@ -130,6 +156,28 @@ def _info_file(file: FileResult) -> dict[str, object]:
                 "elements": item.elements,
                 "nbytes": item.nbytes,
                 "layout": item.layout,
+            }
+            for item in file.tensors
+        ],
+    }
+
+
+def _looked_at(file: FileResult, shown: Callable[[TensorResult], Mapping[str, object]]) -> dict[str, object]:
+    """A file of whose tensors the elements were looked at; `reason` is null where they were."""
+    return {
+        **_name("input", file.input),
+        "status": "failed" if file.status == "failed" else "ok",
+        "format": file.format,
+        "bytes_in": file.bytes_in,
+        "error": _failure(file.error),
+        "tensors": [
+            {
+                "name": item.name,
+                "shape": item.shape,
+                "dtype": item.dtype,
+                "elements": item.elements,
+                "reason": item.reason,
+                **shown(item),
             }
             for item in file.tensors
         ],

@@ -1,0 +1,57 @@
+"""What the commands that look at elements and write nothing have in common: their options, and what is made of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from threshcli.cli import options
+from threshcli.cli.command import jobs_of
+from threshcli.plan.selection import Selection
+from threshcli.spec import parse_size
+
+if TYPE_CHECKING:
+    from threshcli.executors.examine import Means
+
+Tensor = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tensor",
+        "-k",
+        metavar="GLOB",
+        help="Look at tensors whose names match. Repeatable. Default: all.",
+        rich_help_panel=options.SELECTION,
+        show_default=False,
+    ),
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--exclude",
+        "-x",
+        metavar="GLOB",
+        help="Leave matching tensors out. Repeatable.",
+        rich_help_panel=options.SELECTION,
+        show_default=False,
+    ),
+]
+Magnitude = Annotated[
+    bool,
+    typer.Option("--magnitude", help="Look at abs(x).", rich_help_panel=options.SELECTION, show_default=False),
+]
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json", help="A report for programs on standard output.", rich_help_panel=options.REPORT, show_default=False
+    ),
+]
+
+
+def means_of(tensor: list[str] | None, exclude: list[str] | None, jobs: str, max_memory: str) -> Means:
+    """Which tensors are looked at and with what, from the command's arguments."""
+    selection = Selection(tuple(tensor or ()), tuple(exclude or ()))
+    workers, memory = jobs_of(jobs), parse_size(max_memory)
+    from threshcli.executors.examine import Means  # late: mistakes are told before NumPy is loaded
+
+    return Means(selection=selection, jobs=workers, max_memory=memory)
