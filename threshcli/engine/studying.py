@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
@@ -28,6 +28,10 @@ _GROUP = 1 << 23  # bytes of slices along an axis that are read together
 Folds = Sequence[Fold[Any]]
 
 
+def _nobody(nbytes: int) -> None:
+    """Nobody watches."""
+
+
 @dataclass(frozen=True, slots=True)
 class Desk:
     """Where studies are done: the workers (their kernels are NumPy's), the bytes of a tile, whether zeros are left out,
@@ -37,6 +41,8 @@ class Desk:
     tile_bytes: int
     ignore_zero: bool = False
     verify: bool = False
+    advance: Callable[[int], None] = _nobody
+    """Told of bytes that are read, those of the first pass over everything."""
 
     def answers(self, population: Population, studies: Sequence[Study[Any]], who: str) -> list[Any]:
         """The answers of studies that look at one population; a pass serves all that are still at work. An InputError
@@ -46,6 +52,7 @@ class Desk:
         found: list[Any] = [None] * len(studies)
         due: dict[int, Fold[Any]] = {}
         states: dict[int, Any] = dict.fromkeys(range(len(studies)))
+        advance = self.advance
         while states:
             for number, state in states.items():
                 try:
@@ -55,21 +62,25 @@ class Desk:
                     due.pop(number, None)
                 except InputError as error:
                     raise InputError(f"{who} {error.what}", hint=error.hint) from error
-            states = dict(zip(due, self._pass(population, list(due.values())), strict=True))
+            folds = list(due.values())
+            states = dict(zip(due, self._pass(population, folds, advance), strict=True))
+            if any(fold.stretches(population.elements) is None for fold in folds):
+                advance = _nobody
         return found
 
-    def _pass(self, population: Population, folds: Folds) -> list[Any]:
+    def _pass(self, population: Population, folds: Folds, advance: Callable[[int], None]) -> list[Any]:
         """The state of each fold over the population. Files are opened one after the other, however many there are."""
         total = [fold.nothing(population.dtype) for fold in folds]
         widest = max([piece.dtype.itemsize for piece in population.pieces], default=1)
         size = tile_elements(self.tile_bytes, widest)
         whole = [number for number, fold in enumerate(folds) if fold.stretches(population.elements) is None]
         if whole:
-            self._read(population, population.everything(size), folds, whole, total)
+            told = replace(self, advance=advance)
+            told._read(population, population.everything(size), folds, whole, total)
         for number, fold in enumerate(folds):
             ends = fold.stretches(population.elements)
             if ends is not None:
-                self._read(population, population.some(ends, size), folds, [number], total)
+                replace(self, advance=_nobody)._read(population, population.some(ends, size), folds, [number], total)
         return total
 
     def _read(
@@ -84,6 +95,7 @@ class Desk:
                 sample = self._sample(source, maps, stretch, k, population)
                 for place, number in enumerate(wanted):
                     own[place] = folds[number].add(own[place], folds[number].fold(sample))
+                self.advance(stretch.tile.count * stretch.piece.dtype.itemsize)
 
             try:
                 with Source(path) as source, MapSources() as maps:
@@ -149,6 +161,7 @@ class Desk:
                         where = f"{who} at index {index} of axis {axis}"
                         raise InputError(f"{where} {error.what}", hint=error.hint) from error
                     found[index] = own
+                self.advance(part.view.elements * piece.dtype.itemsize)
 
             self.crew.run(groups, study_group, alone=piece.view.elements * piece.dtype.itemsize < _ALONE)
             source.check_unchanged()

@@ -109,7 +109,8 @@ class Executor:
 
         workers = crew if device == "cpu" and self.kernels is None else Crew(crew.size, NumpyKernels)
         fit = self.request.fit
-        desk = Desk(workers, min(settings.tile_bytes, 1 << 21), fit.ignore_zero, verify=self.solve_only)
+        tile_bytes, told = min(settings.tile_bytes, 1 << 21), settings.progress.advance
+        desk = Desk(workers, tile_bytes, fit.ignore_zero, verify=self.solve_only, advance=told)
         return Solver(self.request, desk, MapFiles())
 
     def _solve_all(self, jobs: Sequence[Job], work: _Work, stack: ExitStack) -> None:
