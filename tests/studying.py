@@ -16,9 +16,11 @@ import numpy as np
 from tests import reference
 from threshcli.dtypes import DType, Real
 from threshcli.kernels._numpy_convert import storage
-from threshcli.studies.base import Array, Fold, Lens, Sample, Study
+from threshcli.studies.base import MAGNITUDE, VALUE, Array, Fold, Lens, Sample, Study
 
 A = TypeVar("A")
+
+LENSES = [VALUE, MAGNITUDE, Lens(centre=1.5)]
 
 
 def stored(codes: Sequence[int] | Array, dtype: DType) -> Array:

@@ -15,15 +15,14 @@ from hypothesis import strategies as st
 
 from tests import reference
 from tests.strategies import REAL, blocks
-from tests.studying import Runner, seen, stored
+from tests.studying import LENSES, Runner, seen, stored
 from threshcli.dtypes import DTYPES, FLOAT32, FLOAT64, INT64, UINT8, DType, Real
 from threshcli.errors import InputError
 from threshcli.kernels._numpy_convert import cast, storage
-from threshcli.studies import _brackets, _gather, _prefixes
-from threshcli.studies.base import MAGNITUDE, VALUE, Array, Lens, run_in_memory
+from threshcli.studies import _brackets, _prefixes, ranks
+from threshcli.studies.base import MAGNITUDE, VALUE, Array, run_in_memory
 from threshcli.studies.ranks import Percentile, Ranked, Ranking, median, percentile, ranking
 
-LENSES = [VALUE, MAGNITUDE, Lens(centre=1.5)]
 WAYS: dict[str, dict[str, int]] = {
     "gathered": {},
     "sampled": {"SMALL": 0, "BLOCK": 2, "BLOCKS": 4},
@@ -39,7 +38,7 @@ def way(name: str, *, digit: int = 8, piece: int = 3) -> Iterator[None]:
     """Small pieces, short digits, and what leads one way."""
     with pytest.MonkeyPatch.context() as patch:
         for constant, value in {"PIECE": piece, "CODES": 5, "AT_ONCE": 3, "DIGIT": digit, **WAYS[name]}.items():
-            for module in (_gather, _brackets, _prefixes):
+            for module in (ranks, _brackets, _prefixes):
                 patch.setattr(module, constant, value, raising=False)
         yield
 
@@ -215,7 +214,7 @@ def test_of_many_elements_few_are_kept(kind: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         for constant, value in {"BLOCKS": 512, "BLOCK": 64}.items():
             patch.setattr(_brackets, constant, value)
-        patch.setattr(_gather, "SMALL", 1 << 16)
+        patch.setattr(ranks, "SMALL", 1 << 16)
         found = runner(ranking(VALUE, lambda count: [count // 2, count // 10 * 9, count - 1000]), data, FLOAT32)
     assert runner.passes == ["Gather", "Blocks", "Collect"]
     assert runner.largest < data.nbytes / 5
@@ -229,7 +228,7 @@ def test_of_many_elements_few_are_kept(kind: str) -> None:
 def test_a_state_never_outgrows_its_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even where nearly all elements lie in a span that the sample promised to be small."""
     data = many("independent", 200_000)
-    for module, constant, value in ((_gather, "SMALL", 0), (_brackets, "ROOM", 40_000), (_brackets, "BLOCKS", 4)):
+    for module, constant, value in ((ranks, "SMALL", 0), (_brackets, "ROOM", 40_000), (_brackets, "BLOCKS", 4)):
         monkeypatch.setattr(module, constant, value)
     runner = Runner(1 << 16)
     found = runner(percentile(VALUE, 75), data, FLOAT32)

@@ -11,15 +11,13 @@ from threshcli.dtypes import DTYPES, DType
 from threshcli.studies._ordered import usable
 from threshcli.studies.base import VALUE, Array, Fold, Lens, Sample
 
-SMALL = 1 << 22
-"""Up to so many elements a population is gathered as a whole."""
 CODES = 1 << 18
 """Elements that are counted at a time: `bincount` widens them to eight bytes."""
 
 
 @dataclass(slots=True)
 class Gathered:
-    """The places of elements, NaN apart; of a population that is not small, none."""
+    """The places of elements, NaN apart; of a large population, none."""
 
     kind: str
     read: int = 0
@@ -38,9 +36,10 @@ class Gathered:
 
 @dataclass(frozen=True, slots=True)
 class Gather(Fold[Gathered]):
-    """All of a small population; nothing of another, of which the dtype is learnt without reading."""
+    """All of a population of up to `most` elements; of another nothing but its dtype."""
 
     lens: Lens
+    most: int
 
     def fold(self, sample: Sample) -> Gathered:
         seen, dtype = sample.seen(self.lens)
@@ -57,7 +56,7 @@ class Gather(Fold[Gathered]):
         return Gathered(dtype.name)
 
     def stretches(self, elements: int) -> Iterable[tuple[int, int]] | None:
-        return None if elements <= SMALL else ()
+        return None if elements <= self.most else ()
 
 
 @dataclass(frozen=True, slots=True)

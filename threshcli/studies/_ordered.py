@@ -125,6 +125,11 @@ class Tally:
         return found
 
 
+def tally_of(found: Array) -> Tally:
+    """Of places in any order."""
+    return Tally(*np.unique(found, return_counts=True))
+
+
 def tally(counts: Array, lens: Lens, dtype: DType) -> Tally:
     """What is seen of elements of which so many have each code (of a dtype of at most 16 bits), without NaN."""
     codes = np.flatnonzero(counts)

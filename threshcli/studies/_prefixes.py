@@ -6,7 +6,7 @@ has; the next pass looks at the following 16 bits of those elements, or collects
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,16 +83,16 @@ def by_counting(lens: Lens, dtype: DType, ranks: Sequence[int]) -> Study[dict[in
             rest = dtype.bits - DIGIT * (depth + 1)
             spans = len({lead.prefix for lead in leads})  # each has an equal share of the room
             if rest > DIGIT and spans * max(lead.count for lead in leads) * dtype.itemsize <= _brackets.ROOM:
-                found |= yield from _collected(lens, dtype, leads, rest)
-                leads = []
+                fold = collecting(lens, dtype, {lead.prefix for lead in leads}, rest)
+                state = yield fold
+                found |= fold.find(state, [lead.rank for lead in leads])
                 break
-        found |= {lead.rank: Found(lead.prefix, lead.below, lead.count) for lead in leads}
+        else:
+            found |= {lead.rank: Found(lead.prefix, lead.below, lead.count) for lead in leads}
     return found
 
 
-def _collected(lens: Lens, dtype: DType, leads: list[_Lead], rest: int) -> Study[dict[int, Found]]:
-    """All elements of the prefixes that are left; `rest` bits follow after them."""
-    ends = [(prefix << rest, ((prefix + 1) << rest) - 1) for prefix in sorted({lead.prefix for lead in leads})]
-    fold = Collect(lens, tuple(Span(max(low, least(dtype)), min(high, most(dtype))) for low, high in ends))
-    state = yield fold
-    return fold.find(state, [lead.rank for lead in leads])
+def collecting(lens: Lens, dtype: DType, prefixes: Iterable[int], rest: int) -> Collect:
+    """The fold that collects all elements of some prefixes, after which `rest` bits follow."""
+    ends = [(prefix << rest, ((prefix + 1) << rest) - 1) for prefix in sorted(prefixes)]
+    return Collect(lens, tuple(Span(max(low, least(dtype)), min(high, most(dtype))) for low, high in ends))

@@ -20,6 +20,9 @@ from threshcli.studies._ordered import Found, find, joined, shift, tally
 from threshcli.studies._prefixes import by_counting
 from threshcli.studies.base import Lens, Study
 
+SMALL = 1 << 22
+"""Up to so many elements a population is gathered as a whole."""
+
 Wanted = Callable[[int], Sequence[int]]
 """The 0-based ascending ranks that are wanted among so many elements; rank 0 is the smallest."""
 
@@ -58,7 +61,7 @@ def ranking(lens: Lens, wanted: Wanted) -> Study[Ranking]:
     `wanted` is a pure function: it is asked with an estimate of the number of usable elements first, and with the true
     one at the end. It is not asked where no element is usable: then nothing is found.
     """
-    small = yield Gather(lens)
+    small = yield Gather(lens, SMALL)
     if small.read:
         usable = small.usable
         found = _apply(lambda ranks: find(joined(small.pieces), ranks), wanted, usable)
