@@ -34,8 +34,8 @@ def passes_over_digits() -> Iterator[None]:
     """Nothing is gathered, and pieces are small."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(energies, "FEW", 0)
-        for module in (_gather, _prefixes, _squares):
-            patch.setattr(module, "CODES", 5)
+        for module, constant in ((_gather, "CODES"), (_prefixes, "CODES"), (_squares, "SUMMED")):
+            patch.setattr(module, constant, 5)
         yield
 
 

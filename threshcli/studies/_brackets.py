@@ -41,7 +41,7 @@ class Span(NamedTuple):
 
 @dataclass(slots=True)
 class Sampled:
-    """Blocks of places by their position, how many elements were read for them, and where the last one ended."""
+    """Blocks of elements as they were seen, by position; how many were read for them, and where the last one ended."""
 
     read: int = 0
     stop: int = 0
@@ -55,8 +55,8 @@ class Blocks(Fold[Sampled]):
     lens: Lens
 
     def fold(self, sample: Sample) -> Sampled:
-        found = usable(*sample.seen(self.lens))
-        return Sampled(sample.count, sample.start + sample.count, {sample.start: found} if found.size else {})
+        seen, _ = sample.seen(self.lens)
+        return Sampled(sample.count, sample.start + sample.count, {sample.start: seen.copy()} if seen.size else {})
 
     def add(self, a: Sampled, b: Sampled) -> Sampled:
         a.read, a.stop = a.read + b.read, max(a.stop, b.stop)
@@ -122,13 +122,22 @@ class Spread:
             yield Span(low, span.high)
 
 
-def spread(sampled: Sampled) -> Spread:
-    """The sample, ready to be asked; there must be an element in it. Empties `sampled`."""
-    walked = [sampled.blocks.pop(start) for start in sorted(sampled.blocks)]
-    sizes = np.array([block.size for block in walked], np.int64)
-    whole = joined(walked)
-    stands_for = max(1, round(sampled.stop * whole.size / sampled.read))
-    return Spread(np.sort(whole), whole, np.cumsum(sizes) - sizes, sizes, stands_for)
+def spread(sampled: Sampled, dtype: DType) -> Spread | None:
+    """The sample, ready to be asked; None if no element of it is usable. Empties `sampled`."""
+    blocks = [sampled.blocks.pop(start) for start in sorted(sampled.blocks)]
+    if not blocks:
+        return None
+    sizes = np.array([block.size for block in blocks], np.int64)
+    seen = joined(blocks)
+    unusable = nan(seen, dtype)
+    if unusable is not None:
+        sizes -= np.add.reduceat(unusable, np.cumsum(sizes) - sizes, dtype=np.int64)
+        sizes = sizes[sizes > 0]
+    walked = usable(seen, dtype)
+    if not walked.size:
+        return None
+    stands_for = max(1, round(sampled.stop * walked.size / sampled.read))
+    return Spread(np.sort(walked), walked, np.cumsum(sizes) - sizes, sizes, stands_for)
 
 
 def spans(sample: Spread, ranks: Sequence[int], dtype: DType) -> tuple[Span, ...]:

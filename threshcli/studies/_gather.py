@@ -11,7 +11,7 @@ from threshcli.dtypes import DTYPES, DType
 from threshcli.studies._ordered import usable
 from threshcli.studies.base import VALUE, Array, Fold, Lens, Sample
 
-CODES = 1 << 18
+CODES = 1 << 17
 """Elements that are counted at a time: `bincount` widens them to eight bytes."""
 
 

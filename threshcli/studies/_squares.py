@@ -16,12 +16,15 @@ from typing import NamedTuple
 import numpy as np
 
 from threshcli.dtypes import DType
-from threshcli.studies._gather import CODES
 from threshcli.studies._ordered import Tally, least, most, shift, usable
 from threshcli.studies._prefixes import DIGIT
 from threshcli.studies.base import Array, Fold, Lens, Sample
 
 DIGITS = 1 << DIGIT
+CARRIED = 32
+CARRY = 1 << CARRIED
+SUMMED = 1 << 16
+"""Elements that are summed at a time: as many products of 32 bits are exact in float64."""
 
 
 class Squares(NamedTuple):
@@ -58,15 +61,17 @@ def one_by_one(known: Tally, dtype: DType) -> Iterator[Squares]:
 
 @dataclass(slots=True)
 class Sums:
-    """How many elements are NaN, are not, and are infinite at the upper end; and for each digit how many finite ones
-    have it, and the sums of their limbs and of the products of those, in two parts, worth 1 and 1 << 32, so that none
-    overflows."""
+    """How many elements are NaN, are not, and are infinite at the upper end; and sums of the finite ones, by digit.
+
+    A column of the table is a digit, from `first` on. Its rows: how many elements have it, the sums of their limbs and
+    of the products of those modulo 2**32, and what was carried from each of those sums, so that none overflows.
+    """
 
     usable: int
     nan: int
     high: int
-    counts: Array
-    parts: Array
+    first: int
+    table: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,42 +85,44 @@ class DigitSums(Fold[Sums]):
     def fold(self, sample: Sample) -> Sums:
         seen, dtype = sample.seen(self.lens)
         state = self._empty(dtype)
-        sums = state.parts[0]  # exact in one stretch: it has fewer than 2**31 elements
-        for start in range(0, seen.size, CODES):
-            piece = seen[start : start + CODES]
+        for start in range(0, seen.size, SUMMED):
+            piece = seen[start : start + SUMMED]
             found = usable(piece, dtype)
             state.usable, state.nan = state.usable + found.size, state.nan + piece.size - found.size
             if dtype.infinite:
                 high, low = found == most(dtype), found == least(dtype)
                 state.high += int(np.count_nonzero(high))
                 found = found[~(high | low)] if high.any() or low.any() else found
-            self._count(found, dtype, state.counts, sums)
-        state.parts[1] = sums >> 32
-        sums &= (1 << 32) - 1
+            if self.depth:
+                found = found[found >> self._rest(dtype) + DIGIT == self.prefix]
+            if found.size:
+                _add_table(state, *self._table(found, dtype))
         return state
 
-    def _count(self, found: Array, dtype: DType, counts: Array, sums: Array) -> None:
-        """Add what is known of these places; a sum of so few products is exact in float64."""
-        rest = dtype.bits - DIGIT * (self.depth + 1)
-        if self.depth:
-            found = found[found >> (rest + DIGIT) == self.prefix]
-        digit = (found >> rest & (DIGITS - 1)).astype(np.intp)
-        counts += np.bincount(digit, minlength=DIGITS)
-        for row, (first, second) in enumerate(_products(rest)):
-            product = _limb(found, first)
-            if second >= 0:
-                product *= product if second == first else _limb(found, second)
-            sums[row] += np.bincount(digit, product, DIGITS).astype(np.int64)
+    def _rest(self, dtype: DType) -> int:
+        """How many bits follow after the digit."""
+        return dtype.bits - DIGIT * (self.depth + 1)
+
+    def _table(self, found: Array, dtype: DType) -> tuple[int, Array]:
+        """The first digit and the table of so few places that their sums of products are exact in float64."""
+        digit = (found >> self._rest(dtype) & (DIGITS - 1)).astype(np.intp)
+        first = int(digit.min())
+        digit -= first
+        counts = np.bincount(digit)
+        sums = np.empty((len(_products(self._rest(dtype))), counts.size), np.int64)
+        for row, (one, other) in enumerate(_products(self._rest(dtype))):
+            product = _limb(found, one)
+            if other >= 0:
+                product *= product if other == one else _limb(found, other)
+            sums[row] = np.bincount(digit, product)
+        return first, np.concatenate([counts[None], sums & (CARRY - 1), sums >> CARRIED])
 
     def _empty(self, dtype: DType) -> Sums:
-        rest = dtype.bits - DIGIT * (self.depth + 1)
-        parts = np.zeros((2, len(_products(rest)), DIGITS), np.int64)
-        return Sums(0, 0, 0, np.zeros(DIGITS, np.int64), parts)
+        return Sums(0, 0, 0, 0, np.zeros((1 + 2 * len(_products(self._rest(dtype))), 0), np.int64))
 
     def add(self, a: Sums, b: Sums) -> Sums:
         a.usable, a.nan, a.high = a.usable + b.usable, a.nan + b.nan, a.high + b.high
-        a.counts += b.counts
-        a.parts += b.parts
+        _add_table(a, b.first, b.table)
         return a
 
     def nothing(self, dtype: DType) -> Sums:
@@ -123,19 +130,33 @@ class DigitSums(Fold[Sums]):
 
     def squares(self, state: Sums, dtype: DType) -> Iterator[Squares]:
         """The exact sum of squares of the elements of each digit that there is."""
-        rest = dtype.bits - DIGIT * (self.depth + 1)
-        for digit in np.flatnonzero(state.counts).tolist():
-            first = (self.prefix << DIGIT | digit) << rest
-            base, count = whole(first, dtype), int(state.counts[digit])
-            step = whole(first + 1, dtype) - base
+        products = _products(self._rest(dtype))
+        for column in np.flatnonzero(state.table[0]).tolist():
+            count, *sums = state.table[:, column].tolist()
+            start = (self.prefix << DIGIT | (digit := state.first + column)) << self._rest(dtype)
+            base = whole(start, dtype)
+            step = whole(start + 1, dtype) - base
             linear = square = 0
-            for (a, b), (low, high) in zip(_products(rest), state.parts[:, :, digit].T.tolist(), strict=True):
-                value = low + (high << 32)
-                if b < 0:
-                    linear += value << (DIGIT * a)
+            for (one, other), low, carried in zip(products, sums, sums[len(products) :], strict=False):
+                value = low + (carried << CARRIED)
+                if other < 0:
+                    linear += value << DIGIT * one
                 else:
-                    square += value << (DIGIT * (a + b) + (a != b))
+                    square += value << DIGIT * (one + other) + (one != other)
             yield Squares(digit, count, count * base * base + 2 * base * step * linear + step * step * square)
+
+
+def _add_table(state: Sums, first: int, table: Array) -> None:
+    """Add a table that begins at the digit `first`."""
+    if not state.table.shape[1]:
+        state.first, state.table = first, table
+        return
+    low, high = min(state.first, first), max(state.first + state.table.shape[1], first + table.shape[1])
+    if high - low > state.table.shape[1]:
+        wider = np.zeros((len(table), high - low), np.int64)
+        wider[:, state.first - low :][:, : state.table.shape[1]] = state.table
+        state.first, state.table = low, wider
+    state.table[:, first - low :][:, : table.shape[1]] += table
 
 
 def _products(rest: int) -> list[tuple[int, int]]:

@@ -52,7 +52,9 @@ class Lens:
         float formats and bool), seen through the lens, stored as `self.dtype(dtype)` is."""
         if self.centre is not None:
             with np.errstate(all="ignore"):  # a signalling NaN, a distance beyond float64
-                return np.abs(native(data, dtype).astype(np.float64) - self.centre)
+                distance = native(data, dtype).astype(np.float64)
+                distance -= self.centre
+                return np.abs(distance, out=distance)
         if not self.magnitude or dtype.kind in ("uint", "bool") or not dtype.signed:
             return data
         if dtype.kind == "int":

@@ -23,7 +23,7 @@ from threshcli.studies._squares import DigitSums, Squares, one_by_one, unit
 from threshcli.studies.base import MAGNITUDE, Lens, Study
 from threshcli.studies.ranks import Ranked, ranking
 
-FEW = 1 << 14
+FEW = 1 << 11
 """Up to so many elements are squared one by one."""
 
 

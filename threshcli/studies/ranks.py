@@ -107,10 +107,8 @@ def _of_many(lens: Lens, dtype: DType, wanted: Wanted) -> Study[Ranking]:
 
 def _bracketed(sampled: Sampled, wanted: Wanted, dtype: DType) -> tuple[Span, ...]:
     """Where a sample says that the wanted ranks lie; one without usable elements says nothing."""
-    if not sampled.blocks:
-        return ()
-    sample = spread(sampled)
-    return spans(sample, wanted(sample.stands_for), dtype)
+    sample = spread(sampled, dtype)
+    return () if sample is None else spans(sample, wanted(sample.stands_for), dtype)
 
 
 def percentile(lens: Lens, p: float) -> Study[Percentile]:
