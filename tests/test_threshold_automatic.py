@@ -96,7 +96,7 @@ def test_a_constant_is_its_own_threshold(text: str, data: Array, dtype: DType) -
 def test_without_usable_elements_there_is_no_threshold(text: str, values: list[float]) -> None:
     for dtype in (np.float32, np.float64, np.float16):
         data = np.array(values, dtype)
-        with pytest.raises(InputError, match=f"work out {text} from: all its elements are NaN or infinite") as caught:
+        with pytest.raises(InputError, match=f"work out {text} from: .* NaN or infinite") as caught:
             solved(text, data.view(storage(DTYPES[data.dtype.name])), DTYPES[data.dtype.name])
         assert caught.value.hint
 
