@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
+from reprlib import repr as shown
 from typing import Any, ClassVar, Self
 
 from threshcli.dtypes import Real
@@ -14,6 +15,7 @@ from threshcli.errors import UsageError
 from threshcli.thresholds.base import Answer, Fitted, Fixed, Maps, Spread, Threshold
 
 _INFINITE = {"Infinity": math.inf, "-Infinity": -math.inf}
+_HINT = "work them out again: thresh solve FILE... -t SPEC --json"
 _FIT = ("scope", "ties", "scale", "offset", "at_least", "at_most", "ignore_zero", "estimate_mask", "bins")
 
 
@@ -30,40 +32,48 @@ class ReportThreshold(Threshold):
 
     text: str
     path: str
+    _held: dict[str, list[tuple[str, Any]]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
         return cls(text, text[1:]) if text.startswith("@") and text.endswith(".json") else None
 
     def bind(self, tensor: Fitted, maps: Maps) -> Fixed | Spread:
-        entry = self._entry(tensor, maps.report(self.path))
+        entry = self._entry(tensor, self._by_name(maps.report(self.path)))
+        spec = entry.get("spec")
         try:
-            return _bound(str(entry["spec"]), entry, tensor)
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise UsageError(f"{self.path} holds no usable threshold for {tensor.name!r}: {error}") from error
+            return _bound(spec if isinstance(spec, str) else self.text, entry, tensor)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise UsageError(
+                f"{self.path} holds no usable threshold for {tensor.name!r}: {error}", hint=_HINT
+            ) from error
 
     def provenance(self, slot: str, maps: Maps) -> Mapping[str, object]:
         """What was asked for when the report was made."""
-        params = maps.report(self.path).get("params", {})
-        asked = params.get(slot, params.get("threshold", self.text))
-        return {slot: asked, **{name: params[name] for name in _FIT if name in params}}
+        (params,) = _objects([maps.report(self.path).get("params")]) or [{}]
+        plain = {name: value for name, value in params.items() if isinstance(value, str | int | float)}
+        asked = plain.get(slot, plain.get("threshold", self.text))
+        return {slot: asked, **{name: plain[name] for name in _FIT if name in plain}}
 
-    def _entry(self, tensor: Fitted, report: dict[str, Any]) -> dict[str, Any]:
+    def _by_name(self, report: Mapping[str, Any]) -> Mapping[str, list[tuple[str, Any]]]:
+        """The thresholds of the report by tensor name, each with its file; gathered once for all tensors."""
+        if not self._held:
+            for file in _objects(report.get("files")):
+                for item in _objects(file.get("tensors")):
+                    if item.get("threshold") is not None:
+                        found = str(file.get("input")), item["threshold"]
+                        self._held.setdefault(str(item.get("name")), []).append(found)
+        return self._held
+
+    def _entry(self, tensor: Fitted, held: Mapping[str, list[tuple[str, Any]]]) -> dict[str, Any]:
         """The report's threshold for a tensor and a slot."""
-        found: list[tuple[str, Any]] = []
-        names: list[str] = []
-        for file in report.get("files", ()):
-            for item in file.get("tensors", ()):
-                if item.get("threshold") is not None:
-                    names.append(str(item["name"]))
-                    if item["name"] == tensor.name:
-                        found.append((str(file["input"]), item["threshold"]))
+        found = held.get(tensor.name, [])
         same = [entry for entry in found if _last(entry[0]) == _last(tensor.file)]
         wanted = [entry for _, entry in same or found]
         if not wanted:
-            near = difflib.get_close_matches(tensor.name, names, 3) or sorted(names)[:3]
-            held = ", ".join(repr(name) for name in near) or "none at all"
-            raise UsageError(f"{self.path} has no threshold for {tensor.name!r}; it has {held}")
+            near = difflib.get_close_matches(tensor.name, held, 3) or sorted(held)[:3]
+            names = ", ".join(repr(name) for name in near) or "none at all"
+            raise UsageError(f"{self.path} has no threshold for {tensor.name!r}; it has {names}")
         if any(entry != wanted[0] for entry in wanted[1:]):
             raise UsageError(
                 f"{self.path} has several thresholds for {tensor.name!r}", hint="solve files of different names"
@@ -71,11 +81,17 @@ class ReportThreshold(Threshold):
         return self._slot(wanted[0], tensor.slot)
 
     def _slot(self, entry: Any, slot: str) -> dict[str, Any]:
-        entries = entry if isinstance(entry, list) else [entry]
-        named = [item for item in entries if isinstance(item, dict) and item.get("slot", slot) == slot]
+        named = [
+            item for item in _objects(entry if isinstance(entry, list) else [entry]) if item.get("slot", slot) == slot
+        ]
         if len(named) != 1:
             raise UsageError(f"{self.path} has {len(named)} thresholds for --{slot}", hint="a rule takes one a slot")
-        return dict(named[0])
+        return named[0]
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    """The objects in what should be a list of them."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _last(file: str) -> str:
@@ -85,29 +101,36 @@ def _last(file: str) -> str:
 
 def _bound(spec: str, entry: Mapping[str, Any], tensor: Fitted) -> Fixed | Spread:
     if "values" in entry:
-        axis = int(entry["axis"])
-        above = entry.get("above") or [None] * len(entry["values"])
-        found = tuple(
-            Answer(values=(_real(value),), above=None if place is None else int(place))
-            for value, place in zip(entry["values"], above, strict=True)
-        )
-        if not 0 <= axis < len(tensor.shape) or len(found) != tensor.shape[axis]:
-            raise ValueError(f"they are {len(found)} along axis {axis}, the shape is {list(tensor.shape)}")
-        return Spread(spec, axis, found)
-    if entry["value"] is None and 0 in tensor.shape:  # a tensor without elements needed no threshold
+        return Spread(spec, *_along(entry, tensor))
+    if entry.get("value") is None and 0 in tensor.shape:  # a tensor without elements needed no threshold
         return Fixed(spec, Fraction(0), None, Answer(values=(Fraction(0),)))
-    value, place = _real(entry["value"]), entry.get("above")
-    place = None if place is None else int(place)
-    numbers = {name: entry.get(name) for name in ("asked", "tied")}
-    answer = Answer(
-        values=(value,), above=place, usable=entry.get("usable") or 0, unusable=entry.get("unusable") or 0, **numbers
-    )
-    return Fixed(spec, value, place, answer)
+    value, above = _real(entry.get("value")), _count(entry.get("above"))
+    asked, tied, usable, unusable = (_count(entry.get(name)) for name in ("asked", "tied", "usable", "unusable"))
+    answer = Answer(values=(value,), above=above, asked=asked, tied=tied, usable=usable or 0, unusable=unusable or 0)
+    return Fixed(spec, value, above, answer)
+
+
+def _along(entry: Mapping[str, Any], tensor: Fitted) -> tuple[int, tuple[Answer, ...]]:
+    """An axis, and the thresholds along it."""
+    axis, values, above = _count(entry.get("axis")), entry["values"], entry.get("above")
+    if axis is None or not isinstance(values, list) or not isinstance(above, list | None):
+        raise ValueError("they are no list along an axis")
+    if axis >= len(tensor.shape) or len(values) != tensor.shape[axis]:
+        raise ValueError(f"they are {len(values)} along axis {axis}, the shape is {list(tensor.shape)}")
+    pairs = zip(values, above or [None] * len(values), strict=True)
+    return axis, tuple(Answer(values=(_real(value),), above=_count(place)) for value, place in pairs)
+
+
+def _count(value: Any) -> int | None:
+    """A number of elements, or none; positions behind all elements are among them."""
+    if value is None or (type(value) is int and 0 <= value < 1 << 63):
+        return value
+    raise ValueError(f"{shown(value)} is not a count")
 
 
 def _real(value: Any) -> Real:
-    if isinstance(value, str):
+    if isinstance(value, str) and value in _INFINITE:
         return _INFINITE[value]
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
-        raise ValueError(f"{value!r} is not a number")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{shown(value)} is not a number")
     return Fraction(value)
