@@ -180,6 +180,10 @@ class Worked(Threshold):
     def useless(self, left_out: str) -> InputError:
         """The error of a population that has nothing to work with; who runs the study puts its name before it."""
         return InputError(
-            f"has nothing to work out {self.text} from: all its elements are {left_out}",
+            f"has nothing to work out {self.text} from: no element is left that is not {left_out}",
             hint="leave it out with --exclude, or give a number",
         )
+
+    def overflows(self) -> InputError:
+        """The error of a population whose norm is beyond float64."""
+        return InputError(f"has no {self.text}: its squares add up to more than float64 holds", hint="give a number")

@@ -37,10 +37,12 @@ class Bayes(Worked):
         from threshcli.studies.summary import summary
 
         whole = yield from summary(MAGNITUDE)
-        if whole.mean_square is None or whole.high is None:
+        if whole.high is None:
             raise self.useless("NaN or infinite")
-        noise = ((yield from median(MAGNITUDE)).value / _NORMAL) ** 2
-        signal = whole.mean_square - noise
-        value = exact(noise / math.sqrt(signal)) if signal > 0 else whole.high
-        unusable = whole.nan + whole.inf
-        return Answer(values=(value,), usable=whole.elements - unusable, unusable=unusable)
+        if math.isinf(whole.norm2):
+            raise self.overflows()
+        sigma = (yield from median(MAGNITUDE)).value / _NORMAL
+        size = whole.norm2 / math.sqrt(whole.finite)
+        share = sigma / size if size else 1.0  # squares of these would overflow, or vanish
+        value = exact(sigma * share / math.sqrt((1 - share) * (1 + share))) if share < 1 else whole.high
+        return Answer(values=(value,), usable=whole.finite, unusable=whole.nan + whole.inf)

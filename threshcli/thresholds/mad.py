@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from threshcli.errors import InputError
 from threshcli.thresholds._written import exact, number_in
 from threshcli.thresholds.base import Answer, Terms, Worked
 
@@ -40,6 +42,8 @@ class Mad(Worked):
         middle = yield from median(VALUE)
         if not middle.usable:
             raise self.useless("NaN")
+        if math.isinf(middle.value):
+            raise InputError(f"has no {self.text}: its median is infinite", hint="give a number, or a percentile")
         deviation = yield from median(Lens(centre=middle.value))
         spread = float(self.factor) * _NORMAL * deviation.value
         value = spread if terms.magnitude else middle.value + spread

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, ClassVar, Self
@@ -11,6 +12,8 @@ from threshcli.thresholds.base import Answer, Terms, Worked
 
 if TYPE_CHECKING:
     from threshcli.studies.base import Study
+
+_LEAST = 1e-280  # variances below it have lost digits
 
 
 @dataclass(frozen=True)
@@ -32,13 +35,19 @@ class Sigma(Worked):
         return None if factor is None else cls(text, factor)
 
     def work(self, terms: Terms) -> Study[Answer]:
-        from threshcli.studies.base import VALUE
+        from threshcli.studies.base import VALUE, Lens
         from threshcli.studies.summary import summary
 
         found = yield from summary(VALUE)
         if found.mean is None or found.variance is None:
             raise self.useless("NaN or infinite")
-        spread = float(self.factor) * found.variance**0.5
+        deviation = math.sqrt(found.variance)
+        if found.low != found.high and not _LEAST < found.variance < math.inf:  # squares overflow, or vanish
+            around = yield from summary(Lens(centre=found.mean))
+            if around.finite < found.finite or math.isinf(around.norm2):
+                raise self.overflows()
+            deviation = around.norm2 / math.sqrt(around.finite)
+        spread = float(self.factor) * deviation
         unusable = found.nan + found.inf
         value = spread if terms.magnitude else found.mean + spread
         return Answer(values=(exact(value),), usable=found.elements - unusable, unusable=unusable)
