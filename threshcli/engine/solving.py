@@ -74,8 +74,14 @@ class Solver:
             return dict.fromkeys(self._sources, _NOBODY)
         terms = self.request.fit.terms(self.request.rule.magnitude)
         studies = [source.work(terms) for source in self._sources.values()]
-        found = self.desk.answers(population, studies, who)
+        found = self.desk.answers(population, studies, self._looked_at(who))
         return {slot: self.request.fit.modified(answer) for slot, answer in zip(self._sources, found, strict=True)}
+
+    def _looked_at(self, who: str) -> str:
+        """What errors call the elements that are looked at."""
+        fit = self.request.fit
+        texts = ["without its zeros"] * fit.ignore_zero + ["inside of the mask"] * (fit.mask is not None)
+        return " ".join((who, *texts))
 
     def _fixed(self, slot: str, answer: Answer, start: int, item: TensorPlan) -> Fixed:
         """The share of one tensor, which begins at position `start` of the population, in an answer."""
@@ -92,7 +98,7 @@ class Solver:
         fit = self.request.fit
         terms = fit.terms(self.request.rule.magnitude)
         studies = [[source.work(terms) for source in self._sources.values()] for _ in range(count)]
-        found = self.desk.slices(piece, axis, studies, f"tensor {item.name!r}")
+        found = self.desk.slices(piece, axis, studies, self._looked_at(f"tensor {item.name!r}"))
         return {
             slot: Spread(source.text, axis, tuple(fit.modified(answers[place]) for answers in found))
             for place, (slot, source) in enumerate(self._sources.items())

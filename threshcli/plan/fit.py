@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
@@ -13,6 +14,7 @@ from threshcli.errors import UsageError
 from threshcli.spec import Number
 from threshcli.thresholds.base import Answer, Terms, Threshold, Ties, Worked
 
+_LARGEST = Fraction(sys.float_info.max)
 _SCOPE = re.compile(r"(tensor|file|global)|axis:(-?\d{1,3})", re.ASCII)
 
 
@@ -58,8 +60,10 @@ class Fit:
             if number is not None and number.is_nan:
                 raise UsageError("a threshold cannot be NaN", hint="give --scale, --offset and limits as numbers")
         for number in (self.scale, self.offset):
-            if number is not None and isinstance(number.value, float):
+            if number is not None and (isinstance(number.value, float) or abs(number.value) > _LARGEST):
                 raise UsageError(f"--scale and --offset must be finite, not {number}", hint="give finite numbers")
+        if self.mask is not None and (not self.mask or self.mask.endswith(".json")):
+            raise UsageError(f"--estimate-mask {self.mask!r} is not a map", hint="give a tensor file, or FILE::NAME")
         if any(isinstance(source, Worked) for source in thresholds.values()):
             return
         given = [item.name for item in fields(self) if getattr(self, item.name) != item.default]
