@@ -49,7 +49,15 @@ def heavy(*arguments: str, cwd: Path, status: int = 0) -> set[str]:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--help",), ("-V",), ("binary", "--help"), ("gradient", "-h"), ("info", "--help"), ("stats", "--help")],
+    [
+        ("--help",),
+        ("-V",),
+        ("binary", "--help"),
+        ("gradient", "-h"),
+        ("info", "--help"),
+        ("stats", "--help"),
+        ("sweep", "-h"),
+    ],
     ids=" ".join,
 )
 def test_help_imports_neither_torch_nor_numpy(arguments: tuple[str, ...], samples: Path) -> None:
@@ -69,6 +77,7 @@ def test_help_imports_neither_torch_nor_numpy(arguments: tuple[str, ...], sample
         ("binary", "x.npy", "-t", "0.5", "-o", "y.npy", "--out-dtype", "float7"),
         ("replace", "x.npy", "-t", "0.5", "-o", "y.npy"),
         ("stats", "x.npy", "--percentiles", "101"),
+        ("sweep", "x.npy", "-t", "0:1:0.1,much"),
     ],
     ids=" ".join,
 )

@@ -172,3 +172,30 @@ class TensorHist(TensorResult):
     removed_counts: tuple[int, ...] | None = None
     removed: int | None = None
     marks: tuple[Mark, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepRow:
+    """What one threshold would do to a tensor: how many elements it would keep, the sum of squares of those that are
+    finite (`energy`, as a share of that of all: `energy_share`), and how many elements would be zero then."""
+
+    spec: str
+    value: Scalar | None = None
+    kept: int | None = None
+    energy: float | None = None
+    energy_share: float | None = None
+    zeros_after: int | None = None
+    asked: int | None = None
+    tied: int | None = None
+    reason: str | None = None
+    """Why there is no such threshold."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorSweep(TensorResult):
+    """What `sweep` tells of a tensor that was looked at, or of its magnitudes: a row for each threshold, in the order
+    in which they were asked for; `energy` is the sum of squares of all finite elements."""
+
+    rows: tuple[SweepRow, ...]
+    zeros: int
+    energy: float

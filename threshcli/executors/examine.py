@@ -61,14 +61,29 @@ class Subject:
 
 
 Look = Callable[[Subject], TensorResult]
+Survey = Callable[[Sequence[Subject]], None]
 
 
-def examine(command: str, params: Mapping[str, object], paths: Sequence[str], means: Means, look: Look) -> RunResult:
-    """What `look` has to tell of every chosen tensor of every file. UsageError only for what makes the whole call
-    impossible: a pattern that matches no tensor of any file."""
+def examine(
+    command: str,
+    params: Mapping[str, object],
+    paths: Sequence[str],
+    means: Means,
+    look: Look,
+    survey: Survey | None = None,
+) -> RunResult:
+    """What `look` has to tell of every chosen tensor of every file. A `survey` sees them all before, in the same order.
+
+    UsageError only for what makes the whole call impossible: a pattern that matches no tensor of any file. With a
+    survey any file that cannot be read does that too.
+    """
     began = time.perf_counter()
     with ExitStack() as stack:
-        examiner = Examiner(means, means.desk(), _held(paths, means.selection, stack), strict=len(paths) == 1)
+        examiner = Examiner(means, means.desk(), strict=len(paths) == 1)
+        if survey is not None or (len(paths) > 1 and (means.selection.keep or means.selection.exclude)):
+            subjects = examiner.prepare(paths, stack, lenient=survey is None)
+            if survey is not None:
+                survey(subjects)
         results = tuple(examiner.attempt(path, look) for path in paths)
     return RunResult(
         version=__version__,
@@ -81,35 +96,36 @@ def examine(command: str, params: Mapping[str, object], paths: Sequence[str], me
     )
 
 
-def _held(paths: Sequence[str], selection: Selection, stack: ExitStack) -> dict[str, Source]:
-    """Check the patterns over the tensors of all files, where they are several. A pipe can be read once: the copies
-    that this makes are kept."""
-    held: dict[str, Source] = {}
-    if len(paths) < 2 or not (selection.keep or selection.exclude):
-        return held
-    names: list[str] = []
-    for path in paths:
-        with ExitStack() as closing:
-            try:
-                source = closing.enter_context(Source(path))
-                names += _names(containers.identify(source).read(source), path)
-            except ThreshError:
-                continue  # told when its turn comes
-            if source.path != path:
-                held[path] = source
-                stack.push(closing.pop_all())
-    selection.check(names)
-    return held
-
-
 @dataclass(frozen=True, slots=True)
 class Examiner:
-    """Looks at files. `strict` refuses patterns that match no tensor of a file; `held` are open pipes."""
+    """Looks at files. `strict` refuses patterns that match no tensor of a file; `held` are the copies of pipes."""
 
     means: Means
     desk: Desk
-    held: Mapping[str, Source] = field(default_factory=dict)
+    held: dict[str, Source] = field(default_factory=dict)
     strict: bool = True
+
+    def prepare(self, paths: Sequence[str], stack: ExitStack, *, lenient: bool) -> list[Subject]:
+        """Check the patterns over the tensors of all files, and return those that are looked at. A pipe can be read
+        once: its copy is kept, in the stack. Bad files are left for their turn, or (not `lenient`) told at once."""
+        names: list[str] = []
+        subjects: list[Subject | TensorResult] = []
+        for path in paths:
+            with ExitStack() as closing:
+                try:
+                    source = closing.enter_context(self._open(path))
+                    contents = containers.identify(source).read(source)
+                except ThreshError as error:
+                    if lenient:
+                        continue
+                    raise error.located(path) from error
+                names += _names(contents, path)
+                subjects += self._subjects(path, source, contents)
+                if source.path != path and path not in self.held:
+                    self.held[path] = source
+                    stack.push(closing.pop_all())
+        self.means.selection.check(names)
+        return [item for item in subjects if isinstance(item, Subject)]
 
     def attempt(self, path: str, look: Look) -> FileResult:
         """What there is to tell of a file, or why there is nothing."""
@@ -141,17 +157,22 @@ class Examiner:
 
     def _tensors(self, path: str, source: Source, contents: Contents, look: Look) -> Iterator[TensorResult]:
         """What there is to tell of each tensor, in the order of the file."""
-        names = _names(contents, path)
         if self.strict:
-            self.means.selection.check(names)
-        reasons = [self._refusal(name, item) for name, item in zip(names, contents.tensors, strict=True)]
-        _verify(source, contents, [item for item, no in zip(contents.tensors, reasons, strict=True) if no is None])
-        for name, tensor, reason in zip(names, contents.tensors, reasons, strict=True):
-            if reason is not None:
+            self.means.selection.check(_names(contents, path))
+        found = list(self._subjects(path, source, contents))
+        _verify(source, contents, [item.tensor for item in found if isinstance(item, Subject)])
+        for item in found:
+            yield look(item) if isinstance(item, Subject) else item
+
+    def _subjects(self, path: str, source: Source, contents: Contents) -> Iterator[Subject | TensorResult]:
+        """Each tensor to look at; of the others what is told of them."""
+        for name, tensor in zip(_names(contents, path), contents.tensors, strict=True):
+            reason = self._refusal(name, tensor)
+            if reason is None:
+                piece = Piece(path, source.path, source.fingerprint, tensor.view, tensor.dtype)
+                yield Subject(name, tensor, piece, self.desk)
+            else:
                 yield TensorResult(**_about(name, tensor), applied=False, reason=reason)
-                continue
-            piece = Piece(path, source.path, source.fingerprint, tensor.view, tensor.dtype)
-            yield look(Subject(name, tensor, piece, self.desk))
 
     def _refusal(self, name: str, tensor: Tensor) -> str | None:
         """Why a tensor is not looked at; None where it is."""
