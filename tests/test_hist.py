@@ -27,7 +27,7 @@ from threshcli.studies.base import VALUE
 from threshcli.studies.counted import Ties, edges, extent, limits, reaching, rows_of
 
 REAL = [dtype for name, dtype in DTYPES.items() if dtype.is_real and name in CODES]
-SPECS = ("0", "0.5", "-3", "1e30", "p40", "median", "top20", "zero30%")
+SPECS = ("0", "-3", "1e30", "p40", "top20", "zero30%")
 
 
 def codes_of(dtype: DType, count: int = 180) -> list[int]:

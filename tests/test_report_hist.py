@@ -114,6 +114,13 @@ def test_the_picture_fills_the_terminal_and_no_more(width: int, log: bool) -> No
     assert any("600" in line for line in lines if "\u2502" in line) == (width >= 20)
 
 
+def test_what_is_kept_and_what_is_removed_are_two_lines_where_one_is_too_long() -> None:
+    assert [line.split(" (")[0] for line in picture(CUT, NARROW)[-2:]] == [
+        "  \u2588 kept 28.4%",
+        "  \u2591 removed 71.6%",
+    ]
+
+
 def test_what_is_no_terminal_has_eighty_columns() -> None:
     assert picture(CUT, Terminal()) == picture(CUT)
 

@@ -91,7 +91,7 @@ def _histogram(title: str, item: TensorHist, run: RunResult, terminal: Terminal)
     yield from folded([(title, "bold"), ("  " + _facts(item, magnitude), "")], terminal)
     if item.counts:
         yield from _Chart(item, glyphs, terminal, log).lines()
-    yield from folded([("  " + text, "") for text in _legend(item, glyphs, log)], terminal)
+    yield from folded([("  " + text, "") for text in _legend(item, glyphs, log, terminal.width - 2)], terminal)
 
 
 def _facts(item: TensorHist, magnitude: bool) -> str:
@@ -119,12 +119,14 @@ def _nothing(item: TensorHist) -> str:
     return f"all {figures.count(item.elements)} elements are {what}"
 
 
-def _legend(item: TensorHist, glyphs: Glyphs, log: bool) -> Iterator[str]:
+def _legend(item: TensorHist, glyphs: Glyphs, log: bool, width: int) -> Iterator[str]:
     """How many elements the cut keeps, beside the characters that stand for them; what the bars mean."""
     if item.kept is not None and item.removed is not None and item.kept + item.removed:
         kept, gone = (f"{figures.percent(part, item.elements)}" for part in (item.kept, item.removed))
         whole = f"{figures.count(item.kept)} of {figures.count(item.elements)}"
-        yield f"{glyphs.kept} kept {kept} ({whole}), {glyphs.removed} removed {gone} ({figures.count(item.removed)})"
+        stays = f"{glyphs.kept} kept {kept} ({whole})"
+        goes = f"{glyphs.removed} removed {gone} ({figures.count(item.removed)})"
+        yield from [f"{stays}, {goes}"] if len(stays) + len(goes) + 2 <= width else [stays, goes]
     if log and item.counts:
         yield "bars: log10(1 + count)"
 
