@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from threshcli.errors import UsageError
+from threshcli.errors import InputError, UsageError
 from threshcli.executors.examine import Means, Subject, examine
 from threshcli.plan.selection import Selection
 from threshcli.results import FileResult, RunResult, TensorResult
@@ -146,3 +146,31 @@ def test_an_error_elsewhere_names_its_own_file(folder: Path) -> None:
     (file,) = examine("test", {}, ["v.npy"], Means(), elsewhere).files
     assert file.error is not None
     assert (file.error.message, file.error.elsewhere) == ("map.npy: does not fit", True)
+
+
+def test_a_survey_sees_all_tensors_before_they_are_looked_at(files: Path) -> None:
+    """In the order in which they are looked at then, pipes among them."""
+    os.mkfifo("pipe")
+    writer = threading.Thread(target=lambda: (files / "pipe").write_bytes((files / "v.npy").read_bytes()))
+    writer.start()
+    seen: list[str] = []
+    means: list[float] = []
+
+    def survey(subjects: Sequence[Subject]) -> None:
+        seen.extend(subject.name for subject in subjects)
+        means.extend(subject.answers(summary(VALUE))[0].mean for subject in subjects)
+
+    result = examine("test", {}, ["m.safetensors", "pipe", "z.npy"], selecting(exclude=("z",)), look, survey)
+    writer.join()
+    looked_at = [item for file in result.files for item in file.tensors if item.applied]
+    assert seen == [item.name for item in looked_at] == ["a.b", "a.w", "pipe"]
+    assert means == [item.mean for item in looked_at]
+
+
+def test_a_survey_takes_nothing_that_is_damaged(files: Path) -> None:
+    """What is worked out over all files would be wrong: the call ends before anything is."""
+    raw = (files / "m.pt").read_bytes()
+    (files / "m.pt").write_bytes(raw.replace(np.float32(77.0).tobytes(), b"\x01\x02\x03\x04"))
+    for bad, said in (("m.pt", "m.pt: is damaged"), ("missing.npy", "missing.npy: no such file")):
+        with pytest.raises(InputError, match=said):
+            examine("test", {}, ["v.npy", bad], Means(), look, survey=lambda subjects: pytest.fail("too late"))

@@ -82,6 +82,12 @@ def test_a_threshold_that_differs_has_its_extremes_in_the_sums() -> None:
     assert "-2 .. 1.5" in table(looked(file("m.pt", *tensors)), Terminal())[7]
 
 
+def test_the_energy_of_several_tensors_may_overflow() -> None:
+    tensors = [swept(name, row("0", 0.0, 4), energy=energy) for name, energy in (("a", 1e3), ("b", float("inf")))]
+    lines = table(looked(file("m.pt", *tensors)), Terminal())
+    assert [lines[place].split()[4] for place in (3, 5, 7)] == ["0.4%", "0.4%", "-"]
+
+
 def test_many_tensors_are_told_by_file_unless_all_are_asked_for() -> None:
     many = looked(*(file(f"{i}.pt", *(swept(f"w{j}", row("0", 0.0, 10)) for j in range(11))) for i in range(2)))
     lines = table(many, Terminal())

@@ -134,6 +134,19 @@ def test_infinities_and_nan_have_their_places(tmp_path: Path) -> None:
     assert found["-inf"]["value"] == "-Infinity"
 
 
+def test_shares_of_energy_are_exact_where_sums_overflow(tmp_path: Path) -> None:
+    """And neither all nor nothing where something is on the other side."""
+    np.save(tmp_path / "x.npy", np.array([3e300, 4e300, 1.0]))
+    ran = thresh("sweep", tmp_path / "x.npy", "-t", "3e300,1,4e300", "--json")
+    assert ran.tensor["energy"] == "Infinity"
+    shares = [row["energy_share"] for row in ran.tensor["rows"]]
+    assert shares == [pytest.approx(0.64), math.nextafter(1, 0), 0.0]
+    table = thresh("sweep", tmp_path / "x.npy", "-t", "3e300,1,4e300").out
+    assert [line.split()[4] for line in table.splitlines()[3:6]] == ["64.0%", ">99.9%", "0%"]
+    np.save(tmp_path / "x.npy", np.array([-3e300, 1e-300]))
+    assert rows(tmp_path / "x.npy", "-t", "0")["0"]["energy_share"] == math.ulp(0.0)
+
+
 def test_thresholds_are_rounded_as_everywhere(tmp_path: Path) -> None:
     """A float32 0.1 is not above 0.1; integers are compared as real numbers."""
     np.save(tmp_path / "x.npy", np.array([0.1, 0.2], "f4"))

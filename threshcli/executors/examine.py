@@ -120,7 +120,10 @@ class Examiner:
                         continue
                     raise error.located(path) from error
                 names += _names(contents, path)
-                subjects += self._subjects(path, source, contents)
+                found = list(self._subjects(path, source, contents))
+                if not lenient:
+                    _verify(source, contents, path, found)
+                subjects += found
                 if source.path != path and path not in self.held:
                     self.held[path] = source
                     stack.push(closing.pop_all())
@@ -160,7 +163,7 @@ class Examiner:
         if self.strict:
             self.means.selection.check(_names(contents, path))
         found = list(self._subjects(path, source, contents))
-        _verify(source, contents, [item.tensor for item in found if isinstance(item, Subject)])
+        _verify(source, contents, path, found)
         for item in found:
             yield look(item) if isinstance(item, Subject) else item
 
@@ -198,13 +201,16 @@ def _about(name: str, tensor: Tensor) -> dict[str, Any]:
     }
 
 
-def _verify(source: Source, contents: Contents, tensors: Sequence[Tensor]) -> None:
+def _verify(source: Source, contents: Contents, path: str, found: Sequence[Subject | TensorResult]) -> None:
     """Compare the stored CRC-32, where the container has any, of all that will be read: once a file, since reading a
     header again for every tensor of a large one takes longer than the tensors."""
-    offsets = [tensor.view.offset for tensor in tensors]
-    for region in contents.regions:
-        if any(region.offset <= offset < region.offset + region.size for offset in offsets):
-            require(region, crc_of(source.read, region))
+    offsets = [item.piece.view.offset for item in found if isinstance(item, Subject)]
+    try:
+        for region in contents.regions:
+            if any(region.offset <= offset < region.offset + region.size for offset in offsets):
+                require(region, crc_of(source.read, region))
+    except ThreshError as error:
+        raise error.located(path) from error
 
 
 def failed(path: str, error: ThreshError) -> FileResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -28,8 +29,7 @@ class _Sums:
     tensors: int
     elements: int
     kept: int
-    energy: float
-    energy_of_all: float
+    energy_share: float | None
     zeros_after: int
     asked: int | None
     tied: int | None
@@ -47,13 +47,20 @@ class _Sums:
             tensors=len(having),
             elements=sum(item.elements for item, _ in having),
             kept=sum(row.kept or 0 for _, row in having),
-            energy=sum(row.energy or 0.0 for _, row in having),
-            energy_of_all=sum(item.energy for item, _ in having),
+            energy_share=_energy_share(having),
             zeros_after=sum(row.zeros_after or 0 for _, row in having),
             asked=sum(asked[:1] if shared else asked) if asked else None,
             tied=sum(tied[:1] if shared else tied) if tied else None,
             reasons=tuple(dict.fromkeys(row.reason for _, row in rows if row.reason is not None)),
         )
+
+
+def _energy_share(rows: Sequence[tuple[TensorSweep, SweepRow]]) -> float | None:
+    """The share of the sum of squares of all; that of one tensor is known better than the sums, which may overflow."""
+    if len(rows) == 1:
+        return rows[0][1].energy_share
+    whole = sum(item.energy for item, _ in rows)
+    return sum(row.energy or 0.0 for _, row in rows) / whole if 0 < whole < math.inf else None
 
 
 def _summed(tensors: Sequence[TensorSweep], *, shared: bool) -> list[_Sums]:
@@ -100,13 +107,9 @@ def _sums_shown(sums: _Sums) -> dict[str, object]:
         "elements": sums.elements,
         "kept": sums.kept,
         "kept_share": sums.kept / sums.elements if sums.elements else None,
-        "energy_share": _quotient(sums.energy, sums.energy_of_all),
+        "energy_share": sums.energy_share,
         "zeros_after": sums.zeros_after,
     }
-
-
-def _quotient(part: float, whole: float) -> float | None:
-    return part / whole if 0 < whole < float("inf") else None
 
 
 def table(run: RunResult, terminal: Terminal, *, verbose: bool) -> str:
@@ -194,7 +197,7 @@ class _Table:
             _count(sums.kept if some else None),
             Cell(figures.percent(sums.kept, sums.elements)),
             *counts,
-            Cell(figures.percent(sums.energy, sums.energy_of_all)),
+            Cell(NOTHING if sums.energy_share is None else figures.percent(sums.energy_share, 1.0)),
             Cell(figures.percent(sums.zeros_after, sums.elements)),
             *([Cell(note, fold="end")] if self._notes else []),
         )

@@ -22,7 +22,8 @@ from threshcli.studies.base import Array, Fold, Lens, Sample, Study
 from threshcli.tiles import LEAF
 
 _USUAL = 400
-"""Beyond magnitudes of 2^-400 to 2^400 squares are summed in units of the largest: they would overflow or vanish."""
+"""Where the largest magnitude is not from 2^-400 to 2^400 squares are summed in its unit: they would overflow or
+vanish."""
 
 
 class Tie(NamedTuple):
@@ -121,24 +122,22 @@ def _sort_out(state: _State, values: Array, limits: Sequence[int | float]) -> No
         most, end = (int(values.searchsorted(_typed([np.inf], values), side)[0]) for side in ("left", "right"))
     state.zeros += int(np.count_nonzero(values == 0))
     edges = [0, *values[:end].searchsorted(_typed(limits, values)).tolist(), end]
-    squares, unit = _squares(values[least:most])
     for place, (start, stop) in enumerate(pairwise(edges)):
         state.counts[place] += stop - start
-        part = squares[max(0, start - least) : max(0, stop - least)]
-        if part.size:
-            state.energies[place] += Fraction(float(np.add.reduce(part))) * unit
+        state.energies[place] += _energy(values[max(start, least) : min(stop, most)])
 
 
-def _squares(values: Array) -> tuple[Array, Fraction]:
-    """The squares of ascending finite values, and in which unit they are."""
+def _energy(values: Array) -> Fraction:
+    """The sum of squares of ascending finite values."""
+    if not values.size:
+        return Fraction(0)
     wide = values.astype(np.float64)
-    if not wide.size:
-        return wide, Fraction(1)
     exponent = math.frexp(max(abs(wide[0]), abs(wide[-1])))[1]
-    if abs(exponent) <= _USUAL:
-        return np.multiply(wide, wide, out=wide), Fraction(1)
-    np.ldexp(wide, -exponent, out=wide)
-    return np.multiply(wide, wide, out=wide), Fraction(4) ** exponent
+    usual = abs(exponent) <= _USUAL
+    if not usual:
+        np.ldexp(wide, -exponent, out=wide)
+    found = Fraction(float(np.add.reduce(np.multiply(wide, wide, out=wide))))
+    return found if usual else found * Fraction(4) ** exponent
 
 
 def sweep(lens: Lens, dtype: DType, cuts: Sequence[Cut]) -> Study[Swept]:
