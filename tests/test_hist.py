@@ -13,18 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests import reference
 from tests.files import CODES, write_codes
 from tests.harness import refused, thresh
-from tests.studying import Runner, stored
 from tests.test_fresh_process import heavy
 from tests.test_report_machine import validator
 from threshcli.dtypes import DTYPES, DType, Real
-from threshcli.studies.base import VALUE
-from threshcli.studies.counted import Ties, edges, extent, limits, reaching, rows_of
 
 REAL = [dtype for name, dtype in DTYPES.items() if dtype.is_real and name in CODES]
 SPECS = ("0", "-3", "1e30", "p40", "top20", "zero30%")
@@ -139,38 +134,6 @@ def test_integers_have_rows_of_whole_numbers(tmp_path: Path) -> None:
     found = shown(tmp_path / "y.npy", "--rows", 2, "-t", 2**63 - 2)
     assert (found["edges"], found["counts"]) == ([-(2**63), 0, 2**63], [1, 1])
     assert (found["kept"], found["removed_counts"]) == (1, [1, 0])
-
-
-@given(
-    st.lists(st.floats(width=32), max_size=60),
-    st.integers(1, 9),
-    st.integers(1, 6),
-    st.floats(width=32, allow_nan=False) | st.none(),
-)
-def test_counts_do_not_depend_on_stretches(values: list[float], count: int, longest: int, tie: float | None) -> None:
-    """States add up in any order; an element that is NaN is nowhere."""
-    dtype, data = DTYPES["float32"], np.array(values, "f4")
-    looked = Runner(longest)(extent(VALUE), data, dtype)
-    finite = data[np.isfinite(data)]
-    assert (looked.nan, looked.inf) == (int(np.isnan(data).sum()), int(np.isinf(data).sum()))
-    assert (looked.low, looked.high) == ((finite.min(), finite.max()) if finite.size else (None, None))
-    if looked.low is None or looked.high is None:
-        return
-    found = edges(looked.low, looked.high, count)
-    ties = None if tie is None else Ties(tie, len(values) // 2)
-    reached, tied = Runner(longest)(reaching(VALUE, limits(found, dtype), ties), data, dtype)
-    if len(found) == 2:
-        assert rows_of(reached) == (finite.size,)
-    else:
-        assert list(rows_of(reached)) == np.histogram(finite.astype(float), found)[0].tolist()
-    assert tied == (0 if tie is None else sum(value == tie for value in values[: len(values) // 2]))
-
-
-def test_a_mask_leaves_elements_out() -> None:
-    """Of ties as well."""
-    dtype = DTYPES["uint8"]
-    data, mask = stored([1, 2, 2, 2, 9], dtype), np.array([True, False, True, True, True])
-    assert Runner(2)(reaching(VALUE, (2, 3, None), Ties(2, 3)), data, dtype, mask) == ([3, 1, 0], 1)
 
 
 @pytest.mark.parametrize(("low", "high"), [(-1.7e308, 1.7e308), (5e-324, 1e-323), (1.0, math.nextafter(1.0, 2.0))])
