@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from threshcli.dtypes import BOOL, DTYPES, FLOAT64, INT64, DType, Range
+from threshcli.dtypes import BOOL, DTYPES, FLOAT64, INT64, DType, Range, Real
 from threshcli.engine.reading import Bytes, read_elements
 from threshcli.errors import InputError, UsageError
 from threshcli.kernels.base import Block, Cut, Kernels, Mask, Rank, Scalar, Tied
@@ -64,7 +64,7 @@ class _Table:
         self.axis = spread.axis
         self._answers = spread.found
         self.dtype = _table_dtype(spread.found, dtype)
-        codes = [_code(self.dtype, answer) for answer in spread.found]
+        codes = [_code(self.dtype, _compared(answer, dtype)) for answer in spread.found]
         self.codes: Array = np.array(codes, f"u{self.dtype.itemsize}")
         self.low = min((answer.values[0] for answer in spread.found), default=None)
         self.high = max((answer.values[0] for answer in spread.found), default=None)
@@ -77,16 +77,22 @@ class _Table:
         return np.array([answer.above for answer in self._answers], np.int64)
 
 
-def _code(dtype: DType, answer: Answer) -> int:
+def _compared(answer: Answer, dtype: DType) -> Real:
+    """A threshold as elements of a dtype are compared with it: rounded to floats."""
     value = answer.values[0]
+    return dtype.value(dtype.key(value)) if dtype.is_float else value
+
+
+def _code(dtype: DType, value: Real) -> int:
     return dtype.limit(value, up=False) if dtype.is_float else dtype.code(int(value))
 
 
 def _table_dtype(found: tuple[Answer, ...], dtype: DType) -> DType:
-    """The dtype to compare in: that of floats, to which a number is rounded; for integers one that is exact."""
+    """The dtype to compare in: that of floats, if it has what numbers round to, be that infinity or zero; for integers
+    one that is exact."""
+    values = [_compared(answer, dtype) for answer in found]
     if dtype.is_float:
-        return dtype
-    values = [answer.values[0] for answer in found]
+        return dtype if all(dtype.encode(value) is not None for value in values) else FLOAT64
     if all(isinstance(value, Fraction) and value.denominator == 1 for value in values):
         for whole in (INT64, DTYPES["uint64"]):
             if all(whole.keys.low <= value <= whole.keys.high for value in values):
