@@ -17,7 +17,8 @@ from threshcli.engine.studying import Desk
 from threshcli.errors import InputError, UsageError
 from threshcli.kernels.numpy import NumpyKernels
 from threshcli.plan.files import read_header
-from threshcli.studies.base import MAGNITUDE, VALUE
+from threshcli.studies._gather import Gather
+from threshcli.studies.base import MAGNITUDE, VALUE, Sample
 from threshcli.studies.ranks import median, ranking
 from threshcli.studies.summary import summary
 from threshcli.studies.ties import tie_position
@@ -134,3 +135,19 @@ def test_dtypes_meet_in_one_that_holds_both(names: str, shared: DType) -> None:
 def test_dtypes_that_no_other_holds_are_refused(names: str) -> None:
     with pytest.raises(UsageError, match="cannot be exact"):
         shared_dtype({DTYPES[name] for name in names.split()})
+
+
+def test_studies_that_ask_the_same_are_answered_from_one_fold(three: Three, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each with a state of its own, which it may consume."""
+    population, flat = three
+    read: list[int] = []
+    fold = Gather.fold
+
+    def watched(self: Gather, sample: Sample) -> object:
+        read.append(sample.count)
+        return fold(self, sample)
+
+    monkeypatch.setattr(Gather, "fold", watched)
+    found = DESK.answers(population, [median(VALUE), median(VALUE), median(MAGNITUDE)], "they")
+    assert [one.value for one in found] == [np.median(flat), np.median(flat), np.median(np.abs(flat))]
+    assert sum(read) == 2 * population.elements

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -62,8 +63,9 @@ class Desk:
                     due.pop(number, None)
                 except InputError as error:
                     raise InputError(f"{who} {error.what}", hint=error.hint) from error
-            folds = list(due.values())
-            states = dict(zip(due, self._pass(population, folds, advance), strict=True))
+            folds = list(dict.fromkeys(due.values()))  # studies that ask the same share the work
+            total = dict(zip(folds, self._pass(population, folds, advance), strict=True))
+            states = {number: _handed_out(fold, total, list(due.values())) for number, fold in due.items()}
             if any(fold.stretches(population.elements) is None for fold in folds):
                 advance = _nobody
         return found
@@ -178,6 +180,11 @@ class Desk:
                             require(region, crc_of(source.read, region))
             except ThreshError as error:
                 raise error.located(file) from error
+
+
+def _handed_out(fold: Fold[Any], total: dict[Fold[Any], Any], due: list[Fold[Any]]) -> Any:
+    """A fold's state for one study, which may alter it: a copy where others are to have it too."""
+    return copy.deepcopy(total[fold]) if due.count(fold) > 1 else total.pop(fold)
 
 
 def _elements(source: Bytes, piece: Piece, tile: Tile, k: Kernels) -> Array:
