@@ -30,6 +30,14 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
+def _thresholds() -> str:
+    """What can stand behind -t, in a few lines."""
+    from threshcli import thresholds
+
+    forms = (f"{source.form} ({source.meaning})" for source in thresholds.registered())
+    return f"Thresholds: {'; '.join(forms)}."
+
+
 def build(outside: Outside, only: str | None = None) -> typer.Typer:
     """The application, bound to the streams and environment it is to use; with `only` that command alone, which spares
     a call the making of all others."""
@@ -40,6 +48,7 @@ def build(outside: Outside, only: str | None = None) -> typer.Typer:
         add_completion=True,
         context_settings=_CONTEXT,
         rich_markup_mode=None,
+        epilog=_thresholds() if only is None else None,
     )
 
     @app.callback()
