@@ -39,12 +39,13 @@ def seen(codes: Sequence[int], dtype: DType, lens: Lens) -> list[Real]:
 
 @dataclass
 class Runner:
-    """Runs studies with stretches of up to `longest` elements, and remembers the passes and the largest state."""
+    """Runs studies with stretches of up to `longest` elements, and remembers the passes and the
+    bytes of the largest state of each."""
 
     longest: int = 1 << 30
     seed: int = 0
     passes: list[str] = field(default_factory=list)
-    largest: int = 0
+    largest: dict[str, int] = field(default_factory=dict)
 
     def __call__(self, study: Study[A], data: Array, dtype: DType, mask: Array | None = None) -> A:
         state: Any = None
@@ -71,7 +72,8 @@ class Runner:
         while len(states) > 1:
             a, b = (states.pop(chance.randrange(len(states))) for _ in "ab")
             states.append(pickle.dumps(fold.add(pickle.loads(a), pickle.loads(b))))
-            self.largest = max(self.largest, len(states[-1]))
+            name = type(fold).__name__
+            self.largest[name] = max(self.largest.get(name, 0), len(states[-1]))
         return pickle.loads(states[0])
 
     def _cut(self, start: int, stop: int) -> list[tuple[int, int]]:

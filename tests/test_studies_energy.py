@@ -19,7 +19,7 @@ from threshcli.dtypes import DTYPES, FLOAT32, FLOAT64, INT64, UINT8, DType, Real
 from threshcli.errors import InternalError
 from threshcli.studies import _gather, _prefixes, _squares
 from threshcli.studies import energy as energies
-from threshcli.studies.base import MAGNITUDE, Sample, run_in_memory
+from threshcli.studies.base import MAGNITUDE, VALUE, Sample, run_in_memory
 from threshcli.studies.energy import Energy, energy
 from threshcli.studies.ranks import Ranked
 
@@ -140,6 +140,24 @@ def test_of_nothing_but_zeros_nothing_is_kept(dtype: DType) -> None:
 def test_infinite_elements_are_kept_even_alone() -> None:
     found = run_in_memory(energy(Fraction(1, 2)), np.array([0, -np.inf, np.nan, np.inf], "f4"), FLOAT32)
     assert found == Energy(2, Ranked(math.inf, 1, 2), 3, 1, 0.0)
+
+
+@pytest.mark.parametrize("few", [0, 100])
+def test_of_values_the_largest_come_first_and_negative_ones_last(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Minus infinity, the smallest there is, is in no sum either."""
+    monkeypatch.setattr(energies, "FEW", few)
+    data = np.array([-np.inf, -3e38, 1e38, np.inf, 2e38], "f4")
+    found = run_in_memory(energy(Fraction(1, 3), VALUE), data, FLOAT32)
+    assert (found.kept, found.cut.below, float(found.cut.value)) == (3, 2, float(data[2]))
+    found = run_in_memory(energy(Fraction(1), VALUE), data, FLOAT32)
+    assert (found.kept, found.cut.below, found.usable) == (4, 1, 5)
+
+
+@pytest.mark.parametrize("few", [0, 100])
+def test_less_than_the_share_is_not_enough(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By however little: half of three ones are two of them."""
+    monkeypatch.setattr(energies, "FEW", few)
+    assert run_in_memory(energy(Fraction(1, 2)), np.array([1, -1, 0, 1]), INT64).kept == 2
 
 
 @pytest.mark.parametrize("few", [0, 100])

@@ -217,7 +217,7 @@ def test_of_many_elements_few_are_kept(kind: str) -> None:
         patch.setattr(ranks, "SMALL", 1 << 16)
         found = runner(ranking(VALUE, lambda count: [count // 2, count // 10 * 9, count - 1000]), data, FLOAT32)
     assert runner.passes == ["Gather", "Blocks", "Collect"]
-    assert runner.largest < data.nbytes / 5
+    assert max(runner.largest.values()) < data.nbytes / 5
     ordered = np.sort(data)
     for ranked, rank in zip(found.found, [300_000, 540_000, 599_000], strict=True):
         assert ranked.value == Fraction(float(ordered[rank]))
@@ -228,20 +228,21 @@ def test_of_many_elements_few_are_kept(kind: str) -> None:
 def test_a_state_never_outgrows_its_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even where nearly all elements lie in a span that the sample promised to be small."""
     data = many("independent", 200_000)
-    for module, constant, value in ((ranks, "SMALL", 0), (_brackets, "ROOM", 40_000), (_brackets, "BLOCKS", 4)):
+    for module, constant, value in ((ranks, "SMALL", 0), (_brackets, "ROOM", 10_000), (_brackets, "BLOCKS", 4)):
         monkeypatch.setattr(module, constant, value)
     runner = Runner(1 << 16)
     found = runner(percentile(VALUE, 75), data, FLOAT32)
     assert found.value == np.percentile(data.astype("f8"), 75)
     assert runner.passes == ["Gather", "Blocks", "Collect", "Digits", "Digits"]
-    assert runner.largest < 40_000 + (1 << 16) * 8 + 1000
+    assert runner.largest["Collect"] < 10_000 + 1000
+    assert runner.largest["Digits"] < (1 << 16) * 8 + 1000
 
 
 @pytest.mark.parametrize("elements", [1, 5000, 1 << 23, 10**9 + 7, 10**11])
 def test_the_sample_is_spread_over_all_and_ends_at_the_end(elements: int) -> None:
     ends = list(_brackets.Blocks(VALUE).stretches(elements))
     assert ends[-1][1] == elements
-    assert len(ends) == min(elements, max(2048, min(8192, elements // 2**18)))
+    assert min(elements, 256) <= len(ends) <= 8192
     assert all(start < stop for start, stop in ends)
     for (start, stop), (following, _) in pairwise(ends):
         assert stop <= following <= start + 2 * elements / len(ends) + 1

@@ -96,3 +96,13 @@ def test_one_piece_is_read_again() -> None:
     assert list(ties.FindEqual(VALUE, Fraction(0), piece).stretches(data.size)) == [(3 * LEAF, 4 * LEAF)]
     counted = ties.CountEqual(VALUE, Fraction(0)).fold(Sample(data, FLOAT64, 0))
     assert len(counted.numbers) == 3 * 5
+
+
+def test_a_piece_may_be_read_in_parts_that_come_in_any_order() -> None:
+    data, study = np.array([0, 1, 1, 0, 1, 1], "f4"), tie_position(VALUE, Fraction(1), 3)
+    counted = next(study).fold(Sample(data, FLOAT32, 0))
+    found = study.send(counted)
+    parts = [found.fold(Sample(data[start : start + 3], FLOAT32, start)) for start in (3, 0)]
+    with pytest.raises(StopIteration) as ended:
+        study.send(found.add(*parts))
+    assert ended.value.value == 5

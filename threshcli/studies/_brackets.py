@@ -22,9 +22,10 @@ from threshcli.studies.base import Array, Fold, Lens, Sample
 
 BLOCK = 512
 """Elements of a block of the sample."""
-BLOCKS, MOST_BLOCKS, PART = 2048, 8192, 1 << 18
-"""Blocks are at least so many, at most so many, and between the two one for so many elements."""
-DEVIATIONS = 5
+BLOCKS, MOST_BLOCKS = 256, 8192
+"""Blocks are at least and at most so many; in between their number grows with the root of that of the elements, so that
+neither they nor what is collected between them cost much."""
+DEVIATIONS = 4
 """Standard deviations of a rank's place in the sample that its span reaches to either side."""
 HEAVY = 128
 """One value that makes up a share of 1 / HEAVY of the sample gets a span of its own: it is counted, not collected."""
@@ -67,7 +68,7 @@ class Blocks(Fold[Sampled]):
         return Sampled()
 
     def stretches(self, elements: int) -> Iterator[tuple[int, int]]:
-        count = min(max(BLOCKS, elements // PART), MOST_BLOCKS, elements)
+        count = min(max(BLOCKS, math.isqrt(elements // 32)), MOST_BLOCKS, elements)
         chance = Random(0)  # the same places in every run
         for part in range(count):
             low, high = part * elements // count, (part + 1) * elements // count
@@ -109,9 +110,9 @@ class Spread:
 
     def apart(self, span: Span) -> Iterator[Span]:
         """The span, cut so that each value that makes up much of the sample is alone."""
-        ends = np.searchsorted(self.ordered, np.array(span, self.ordered.dtype), side="left")
-        stop = np.searchsorted(self.ordered, self.ordered.dtype.type(span.high), side="right")
-        different, counts = np.unique(self.ordered[ends[0] : stop], return_counts=True)
+        ends = np.array(span, self.ordered.dtype)
+        start, stop = np.searchsorted(self.ordered, ends[0], "left"), np.searchsorted(self.ordered, ends[1], "right")
+        different, counts = np.unique(self.ordered[start:stop], return_counts=True)
         low = span.low
         for place in map(int, different[counts * HEAVY >= self.ordered.size]):
             if low < place:

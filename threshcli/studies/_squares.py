@@ -40,23 +40,22 @@ def unit(dtype: DType) -> Fraction:
     return dtype.magnitude(1 if dtype.signed else 0) ** 2 if dtype.is_float else Fraction(1)
 
 
-def whole(place: int, dtype: DType) -> int:
-    """The number at a finite place in smallest steps. One that is infinite continues the row of numbers."""
-    key = place - shift(dtype)
+def steps(place: int, dtype: DType) -> int:
+    """How many smallest steps the number at a finite place is from zero. Infinity continues the row of numbers."""
+    key = abs(place - shift(dtype))
     if not dtype.is_float:
         return key
     if not dtype.signed:
         return 1 << key
-    exponent, fraction = divmod(abs(key), 1 << dtype.mantissa)
-    size = (fraction + (1 << dtype.mantissa)) << (exponent - 1) if exponent else fraction
-    return size if key >= 0 else -size
+    exponent, fraction = divmod(key, 1 << dtype.mantissa)
+    return (fraction + (1 << dtype.mantissa)) << (exponent - 1) if exponent else fraction
 
 
 def one_by_one(known: Tally, dtype: DType) -> Iterator[Squares]:
     """The squares of the finite places of a tally."""
     for place, count in zip(known.places.tolist(), known.counts.tolist(), strict=True):
         if not (dtype.infinite and place in (least(dtype), most(dtype))):
-            yield Squares(place, count, count * whole(place, dtype) ** 2)
+            yield Squares(place, count, count * steps(place, dtype) ** 2)
 
 
 @dataclass(slots=True)
@@ -134,8 +133,8 @@ class DigitSums(Fold[Sums]):
         for column in np.flatnonzero(state.table[0]).tolist():
             count, *sums = state.table[:, column].tolist()
             start = (self.prefix << DIGIT | (digit := state.first + column)) << self._rest(dtype)
-            base = whole(start, dtype)
-            step = whole(start + 1, dtype) - base
+            base = steps(start, dtype)
+            step = steps(start + 1, dtype) - base
             linear = square = 0
             for (one, other), low, carried in zip(products, sums, sums[len(products) :], strict=False):
                 value = low + (carried << CARRIED)

@@ -127,7 +127,7 @@ def percentile(lens: Lens, p: float) -> Study[Percentile]:
 
     result = yield from ranking(lens, neighbours)
     place = (result.usable - 1) * share
-    return _between(result, lambda a, b: _linear(a, b, place - math.floor(place)), f"percentile {p:g}")
+    return _between(result, lambda a, b: _linear(a, b, place - math.floor(place)), f"percentile {p:.15g}")
 
 
 def median(lens: Lens) -> Study[Percentile]:
