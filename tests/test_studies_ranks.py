@@ -130,8 +130,9 @@ def test_what_lies_between_a_finite_and_an_infinite_element_is_refused() -> None
     assert run_in_memory(median(VALUE), np.array([1, np.inf, np.inf, np.inf]), FLOAT64).value == math.inf
 
 
-def test_the_median_of_two_large_elements_is_not_infinite() -> None:
+def test_between_large_elements_nothing_overflows() -> None:
     assert run_in_memory(median(VALUE), np.array([1.5e308, 1.7e308]), FLOAT64).value == 1.6e308
+    assert run_in_memory(percentile(VALUE, 25), np.array([1.6e308, -1.6e308]), FLOAT64).value == -0.8e308
 
 
 @pytest.mark.parametrize("dtype", [FLOAT32, DTYPES["float16"]], ids=str)
