@@ -19,6 +19,7 @@ from threshcli.plan.names import Names
 from threshcli.plan.request import Request
 from threshcli.plan.selection import Selection
 from threshcli.report import Kind
+from threshcli.report.terminal import safe
 from threshcli.results import FileResult, RunResult, Scalar, TensorResult, ThresholdUsed
 from threshcli.spec import Number, parse_size
 
@@ -123,6 +124,8 @@ def _request(given: dict[str, Any]) -> Request:
     parsed, fit = {"threshold": thresholds.parse(spec)}, fitting(given)
     fit.check(parsed)
     output = given["output"]
+    if output is not None and getattr(parsed["threshold"], "several", False):
+        raise UsageError(f"{spec} gives several cuts, and a map holds one an element", hint="leave --output out")
     return Request(
         rule=SolvedMagnitude() if given["magnitude"] else Solved(),
         command="solve",
@@ -144,7 +147,8 @@ def bare(result: RunResult) -> Iterator[str]:
     several of those."""
     found = [(file, item) for file in result.files for item in file.tensors if item.threshold is not None]
     for file, item in found:
-        yield "\t".join((*_labels(file, item, len(found), len(result.files)), ",".join(_texts(item))))
+        labels = map(safe, _labels(file, item, len(found), len(result.files)))
+        yield "\t".join((*labels, ",".join(_texts(item))))
 
 
 def _labels(file: FileResult, item: TensorResult, tensors: int, files: int) -> tuple[str, ...]:

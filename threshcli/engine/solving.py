@@ -8,6 +8,7 @@ from fractions import Fraction
 
 from threshcli.engine.population import Piece, Population
 from threshcli.engine.studying import Desk
+from threshcli.errors import UsageError
 from threshcli.plan.files import FilePlan
 from threshcli.plan.request import Request
 from threshcli.plan.tensors import Known, TensorPlan
@@ -86,21 +87,23 @@ class Solver:
     def _fixed(self, slot: str, answer: Answer, start: int, item: TensorPlan) -> Fixed:
         """The share of one tensor, which begins at position `start` of the population, in an answer."""
         spec = self._sources[slot].text
-        if answer.above is not None:
-            answer = replace(answer, above=min(max(answer.above - start, 0), item.view.elements))
+        answer = _inside(answer, item.view.elements, start)
         return Fixed(spec, answer.values[0], answer.above, answer)
 
     def _along(self, item: TensorPlan, piece: Piece, axis: int) -> dict[str, Fixed | Spread]:
         """A threshold for each index along an axis."""
         count = item.tensor.shape[axis]
+        for source in self._sources.values():
+            if source.several:
+                raise UsageError(f"{source.text} gives several cuts, and an index has one", hint="use another --scope")
         if not piece.view.elements:
             return {slot: Spread(source.text, axis, (_NOBODY,) * count) for slot, source in self._sources.items()}
-        fit = self.request.fit
+        fit, size = self.request.fit, piece.view.elements // count
         terms = fit.terms(self.request.rule.magnitude)
         studies = [[source.work(terms) for source in self._sources.values()] for _ in range(count)]
         found = self.desk.slices(piece, axis, studies, self._looked_at(f"tensor {item.name!r}"))
         return {
-            slot: Spread(source.text, axis, tuple(fit.modified(answers[place]) for answers in found))
+            slot: Spread(source.text, axis, tuple(_inside(fit.modified(answers[place]), size) for answers in found))
             for place, (slot, source) in enumerate(self._sources.items())
         }
 
@@ -123,3 +126,8 @@ class Solver:
                 Fitted(item.name, item.tensor.shape, plain, self.request.broadcast, plan.job.input), self.maps
             )
         return bound if isinstance(bound, Mapped) else None
+
+
+def _inside(answer: Answer, elements: int, start: int = 0) -> Answer:
+    """An answer with the position of a cut by rank as one of so many elements, which begin at `start`."""
+    return answer if answer.above is None else replace(answer, above=min(max(answer.above - start, 0), elements))
