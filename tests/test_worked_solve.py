@@ -14,7 +14,7 @@ from tests.strategies import REAL
 from tests.worked import samples
 
 SPECS = ["p37.5", "median", "top4", "top40%", "zero60%", "energy70%", "mean", "2sigma", "3mad", "universal", "bayes"]
-SPECS += ["otsu", "li", "yen", "triangle", "isodata"]
+SPECS += ["otsu", "li", "triangle"]
 DTYPES = [dtype for dtype in REAL if dtype.signed and dtype.name != "bool"]
 
 

@@ -1,0 +1,140 @@
+"""Thresholds worked out from files as they come: pipes, many shards, outputs in place, tied and strange tensors."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+
+from tests.harness import listed, refused, thresh
+
+
+@pytest.fixture
+def shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Forty small files, with many ties across them."""
+    monkeypatch.chdir(tmp_path)
+    names = [f"{number:02}.npy" for number in range(40)]
+    for seed, name in enumerate(names):
+        np.save(name, np.random.default_rng(seed).integers(-9, 10, (seed % 4, 5)).astype(np.float32))
+    return names
+
+
+def kept(shards: list[str], count: int) -> list[bytes]:
+    """The shards with so many elements left over all of them: the largest, of equal ones the first."""
+    parts = [np.load(name) for name in shards]
+    whole = np.concatenate([part.ravel() for part in parts])
+    left = np.zeros_like(whole)
+    first = np.argsort(-abs(whole), kind="stable")[:count]
+    left[first] = whole[first]
+    cut = np.split(left, np.cumsum([part.size for part in parts])[:-1])
+    return [piece.tobytes() for piece in cut]
+
+
+def found(folder: str, shards: list[str]) -> list[bytes]:
+    return [np.load(f"{folder}/{name}").tobytes() for name in shards]
+
+
+def test_many_shards_share_a_budget(shards: list[str]) -> None:
+    """To the element, with the first of those that are equal."""
+    for count in (0, 1, 50, 100, 10_000):
+        wanted = kept(shards, count)
+        assert thresh("gradient", *shards, "-t", f"top{count}", "--scope", "global", "-O", f"{count}").status == 0
+        assert found(f"{count}", shards) == wanted
+
+
+def test_shards_are_replaced_with_one_budget(shards: list[str]) -> None:
+    """The threshold is that of the files as they were."""
+    wanted = kept(shards, 50)
+    assert thresh("gradient", *shards, "-t", "top50", "--scope", "global", "--in-place").status == 0
+    assert found(".", shards) == wanted
+
+
+def test_shards_that_are_done_count_all_the_same(shards: list[str]) -> None:
+    """A second run gives what is missing the threshold of the first."""
+    wanted = kept(shards, 50)
+    for missing in ("out", "out/07.npy", "out/09.npy"):
+        Path(missing).unlink() if missing.endswith(".npy") else Path(missing).mkdir()
+        ran = thresh("gradient", *shards, "-t", "top50", "--scope", "global", "-O", "out", "--skip-existing")
+        assert ran.status == 0, ran.err
+        assert found("out", shards) == wanted
+
+
+def test_a_dry_run_works_nothing_out(shards: list[str]) -> None:
+    """From the headers alone: no threshold, no output."""
+    ran = thresh("gradient", *shards, "-t", "top50", "--scope", "global", "-O", "out", "-n", "--json")
+    assert ran.status == 0
+    assert ran.tensor["threshold"]["value"] is None
+    assert listed(".") == shards
+
+
+def test_pipes_are_read_once_and_looked_at_twice(shards: list[str]) -> None:
+    """FIFOs among files that share a threshold."""
+    wanted = kept(shards, 50)
+    raw = {name: Path(name).read_bytes() for name in shards[5:8]}
+    for name in raw:
+        Path(name).unlink()
+        os.mkfifo(name)
+    threads = [Thread(target=Path(name).write_bytes, args=[data]) for name, data in raw.items()]
+    for thread in threads:
+        thread.start()
+    ran = thresh("gradient", *shards, "-t", "top50", "--scope", "global", "-O", "out")
+    for thread in threads:
+        thread.join()
+    assert ran.status == 0, ran.err
+    assert found("out", shards) == wanted
+
+
+def test_tied_tensors_are_worked_on_and_counted_once(tmp_path: Path) -> None:
+    """Views that overlap count for themselves; what is no tensor stays."""
+    weight = torch.arange(-6.0, 6.0).reshape(3, 4)
+    stored = {"weight": weight, "tied": weight, "rows": weight[1:], "wide": torch.tensor([3.0]).expand(5), "step": 7}
+    torch.save(stored, tmp_path / "x.pt")
+    assert thresh("gradient", tmp_path / "x.pt", "-t", "top4", "--scope", "file", "-o", tmp_path / "y.pt").status == 0
+    left = torch.load(tmp_path / "y.pt", weights_only=True)
+    assert left["weight"].tolist() == [[-6, -5, 0, 0], [0, 0, 0, 0], [0, 0, 0, 5]]
+    assert left["tied"].data_ptr() == left["weight"].data_ptr()
+    assert left["rows"].tolist() == [[0, 0, 0, 0], [0, 0, 0, 5]]
+    assert (left["wide"].tolist(), left["step"]) == ([0] * 5, 7)
+
+
+@pytest.mark.parametrize("scope", ["tensor", "axis:0", "axis:1", "file", "global"])
+def test_what_has_no_elements_needs_no_threshold(scope: str, tmp_path: Path) -> None:
+    """Whichever axis is the empty one; a report of it can be used."""
+    for shape in ((3, 0), (0, 3)):
+        np.save(tmp_path / "x.npy", np.zeros(shape))
+        asked = ("gradient", tmp_path / "x.npy", "-t")
+        assert thresh(*asked, "p5", "--scope", scope, "-o", tmp_path / "y.npy", "--overwrite").status == 0
+        (tmp_path / "p.json").write_text(thresh("solve", *asked[1:], "top1", "--scope", scope, "--json").out)
+        ran = thresh(*asked, f"@{tmp_path}/p.json", "-o", tmp_path / "z.npy", "--overwrite")
+        assert ran.status == 0, ran.err
+        assert (tmp_path / "y.npy").read_bytes() == (tmp_path / "z.npy").read_bytes()
+
+
+def test_a_line_of_solve_is_a_line_whatever_the_name(tmp_path: Path) -> None:
+    """Names are escaped: they come from files."""
+    save_file({"a\x1b[31m\nb\tc": np.ones(3), "d": np.ones(2)}, tmp_path / "x.safetensors")
+    ran = thresh("solve", tmp_path / "x.safetensors", "-t", "p50", "-q")
+    assert [line.count("\t") for line in ran.out.splitlines()] == [1, 1]
+    assert "\x1b" not in ran.out
+
+
+def test_several_cuts_are_not_made_one_in_silence(tmp_path: Path) -> None:
+    """Neither along an axis nor in a map, which have room for one."""
+    np.save(tmp_path / "x.npy", np.arange(20.0).reshape(2, 10))
+    several = ("solve", tmp_path / "x.npy", "-t", "multiotsu:3")
+    assert thresh(*several, "-q").out.count(",") == 1
+    refused(thresh(*several, "--scope", "axis:0", "-q"), 2, "multiotsu:3 gives several cuts")
+    refused(thresh(*several, "-o", tmp_path / "map.npy"), 2, "multiotsu:3 gives several cuts")
+    assert listed(tmp_path) == ["x.npy"]
+
+
+def test_positions_in_a_report_lie_in_the_slice(tmp_path: Path) -> None:
+    """Along an axis as in a tensor: no larger than the number of its elements."""
+    np.save(tmp_path / "x.npy", np.arange(20.0).reshape(2, 10))
+    ran = thresh("solve", tmp_path / "x.npy", "-t", "top3", "--scope", "axis:0", "--json")
+    assert ran.tensor["threshold"]["above"] == [10, 10]
