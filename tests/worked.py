@@ -143,15 +143,14 @@ def _zero(asked: _Asked, values: Values, own: Values) -> Found:
 
 
 def _energy(asked: _Asked, values: Values, own: Values) -> Found:
-    sizes = [size(value) for value in values]
-    largest = _sorted(sizes)[::-1]
-    infinite = sum(not is_finite(value) for value in largest)
-    squares = [value * value for value in largest[infinite:]]
+    largest = _sorted(own)[::-1]
+    infinite = sum(value == math.inf for value in largest)
+    squares = [value * value for value in largest if is_finite(value)]
     total, held, kept = sum(squares, Fraction(0)), Fraction(0), infinite
     while total and held < asked.number / 100 * total:
         held += Fraction(squares[kept - infinite])
         kept += 1
-    return _cut(sizes, kept, asked.ties)
+    return _cut(own, kept, asked.ties)
 
 
 def _moments(values: Values) -> tuple[int, float, float, float]:

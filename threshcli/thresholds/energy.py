@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class EnergyThreshold(Worked):
     """`energy99%`: the fewest of the largest magnitudes stay whose squares add up to that share of all squares.
 
-    The sums are exact. Infinite elements always stay and are in no sum; of nothing but zeros nothing stays. Ties at the
-    cut go by `--ties`.
+    For rules that compare x the largest x stay. The sums are exact. Infinite elements stay and are in no sum; of
+    nothing but zeros nothing stays. Ties at the cut go by `--ties`.
     """
 
     form: ClassVar[str] = "energy99%"
@@ -34,11 +34,10 @@ class EnergyThreshold(Worked):
         return None if share is None else cls(text, share)
 
     def work(self, terms: Terms) -> Study[Answer]:
-        from threshcli.studies.base import MAGNITUDE
         from threshcli.studies.energy import energy
 
-        found = yield from energy(self.share)
+        found = yield from energy(self.share, terms.lens)
         if not found.usable:
             raise self.useless("NaN")
-        answer = yield from cut_at(MAGNITUDE, found.cut, found.usable, found.kept, terms.ties)
+        answer = yield from cut_at(terms.lens, found.cut, found.usable, found.kept, terms.ties)
         return replace(answer, unusable=found.unusable)
