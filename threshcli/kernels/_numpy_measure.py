@@ -22,6 +22,9 @@ _TOGETHER = 4  # leaves that are converted at once: 1 MiB of float32
 _SAFE = (1e-30, 1e36)  # sums of squares of a leaf outside are taken again in float64: float32 might have lost them
 
 
+_least, _greatest, _total = np.minimum.reduce, np.maximum.reduce, np.add.reduce  # methods pass through Python for these
+
+
 class Extremes(NamedTuple):
     """Smallest and largest value but NaN (None if there is none), and how many NaN and infinities there are."""
 
@@ -43,7 +46,7 @@ def extremes(data: Array, dtype: DType) -> Extremes:
 
 
 def _native_extremes(data: Array) -> Extremes:
-    low, high = float(data.min()), float(data.max())  # both are NaN if any element is
+    low, high = float(_least(data)), float(_greatest(data))  # both are NaN if any element is
     nan = 0
     if low != low:
         nan = int(np.count_nonzero(data != data))
@@ -103,11 +106,14 @@ def moments(
     whole = data.size // LEAF * LEAF if clean and not precise else 0
     sums: list[float] = []
     squares: list[float] = []
-    for start in range(0, whole, _TOGETHER * LEAF):
+    step = max(whole, 1) if dtype in NATIVE else _TOGETHER * LEAF
+    for start in range(0, whole, step):
         with arena.scratch():
-            found = _quick(data[start : min(start + _TOGETHER * LEAF, whole)], dtype, arena, sums_wanted)
+            found = _quick(data[start : min(start + step, whole)], dtype, arena, sums_wanted)
         sums += found[0]
         squares += found[1]
+    if whole == data.size and all(_is_safe(square, dtype) for square in squares):
+        return sums, squares
     for start in range(0, data.size, LEAF):
         number = start // LEAF
         if start >= whole or not _is_safe(squares[number], dtype):
@@ -134,12 +140,11 @@ def _quick(data: Array, dtype: DType, arena: Arena, sums_wanted: bool) -> tuple[
     """Sums of whole leaves in runs of float32, then float64."""
     leaves = data.size // LEAF
     total, square = np.zeros(leaves), np.zeros(leaves)
-    with np.errstate(all="ignore"):
-        for part in _float32_parts(data, dtype, arena, sums_wanted):
-            rows = part.reshape(-1, _RUN[dtype.is_float])
-            if sums_wanted:
-                total += np.matmul(rows, _ones(rows)).reshape(leaves, -1).sum(axis=1, dtype=np.float64)
-            square += np.vecdot(rows, rows).reshape(leaves, -1).sum(axis=1, dtype=np.float64)
+    for part in _float32_parts(data, dtype, arena, sums_wanted):
+        rows = part.reshape(-1, _RUN[dtype.is_float])
+        if sums_wanted:
+            total += _total(np.matmul(rows, _ones(rows)).reshape(leaves, -1), axis=1, dtype=np.float64)
+        square += _total(np.vecdot(rows, rows).reshape(leaves, -1), axis=1, dtype=np.float64)
     return total.tolist(), square.tolist()
 
 

@@ -5,7 +5,7 @@ element. Both belong to the kernels that made them and live until `reset`, which
 tile: buffers are reused, so nothing may be kept across tiles. One instance serves one worker.
 
 Both sets of kernels give the same bytes: comparisons are exact in every dtype, `where` moves bits and never
-multiplies, NaN compares False with everything (so it is in no mask but `isnan`'s). Rules are written against
+calculates, NaN compares False with everything (so it is in no mask but `isnan`'s). Rules are written against
 this interface alone.
 """
 
