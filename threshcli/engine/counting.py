@@ -46,7 +46,7 @@ class Counting:
         numbers = not found.nan and all(isinstance(cut, Scalar) for cut in cuts)
         if numbers and not self._asked:
             self._ask(k, cuts)
-        if numbers and self._zero_filled:
+        if self._zero_filled and (numbers or not (found.nan or found.zeros)):  # a map may select some zeros
             zeros = 0 if self._zero_selected else found.zeros
             dropped = elements - chosen - zeros  # of those that are not zero
             counts.changed += dropped
