@@ -118,8 +118,9 @@ class NumpyKernels(Kernels):
     def _bits_within(self, x: Block, keys: Range, magnitude: bool, out: Array) -> None:
         """Positive codes and negative codes are one stretch of unsigned integers each."""
         bits, sign = x.data, x.dtype.sign
+        spare = self._arena.take(bits.size, bits.dtype)
         if magnitude and sign:
-            bits = np.bitwise_and(bits, bits.dtype.type(sign - 1), out=self._arena.take(bits.size, bits.dtype))
+            bits = np.bitwise_and(bits, bits.dtype.type(sign - 1), out=spare)
         stretches = []
         if keys.high >= 0:
             stretches.append((max(keys.low, 0), keys.high))
@@ -129,17 +130,17 @@ class NumpyKernels(Kernels):
         out[:] = False if not stretches else out
         for number, (first, last) in enumerate(stretches):
             target = out if number == 0 else self._arena.take(out.size, np.bool_)
-            self._stretch(bits, first, last, target)
+            self._stretch(bits, first, last, spare, target)
             if number:
                 np.logical_or(out, target, out=out)
         if magnitude and sign and not x.dtype.negative_zero and keys.low <= 0:
             np.logical_and(out, np.not_equal(x.data, x.dtype.nan), out=out)
 
-    def _stretch(self, bits: Array, first: int, last: int, out: Array) -> None:
-        """first <= bits <= last, by one subtraction that wraps."""
+    def _stretch(self, bits: Array, first: int, last: int, spare: Array, out: Array) -> None:
+        """first <= bits <= last, by one subtraction that wraps (of magnitudes, which are one stretch, in place)."""
         kind = bits.dtype.type
         if first:
-            bits = np.subtract(bits, kind(first), out=self._arena.take(bits.size, bits.dtype))
+            bits = np.subtract(bits, kind(first), out=spare)
         np.less_equal(bits, kind(last - first), out=out)
 
     def against(self, x: Block, compare: MapCompare, other: Block, *, magnitude: bool = False) -> Mask:
