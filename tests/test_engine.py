@@ -245,10 +245,14 @@ def test_the_memory_for_buffers_bounds_the_tiles() -> None:
 @pytest.mark.parametrize(
     "rule", ["gradient", "variable", "hard", "replace --value 0", "band", "binary --out-dtype float64"]
 )
-def test_counts_are_the_same_in_the_quick_and_in_the_general_way(rule: str, dtype: str, tmp_path: Path) -> None:
-    """A number allows short cuts that a map of the same number does not."""
+@pytest.mark.parametrize("zeros", [100, 0])
+def test_counts_are_the_same_in_the_quick_and_in_the_general_way(
+    rule: str, dtype: str, zeros: int, tmp_path: Path
+) -> None:
+    """A number allows short cuts that a map of the same number does not, where there are zeros."""
     data = (RNG.standard_normal(5000) * 2).astype(dtype)
-    data[:100] = 0
+    data[data == 0] = 1
+    data[:zeros] = 0
     np.save(tmp_path / "x.npy", data)
     for number in (0, 1, 2):
         np.save(tmp_path / "m.npy", np.full(data.shape, number, np.float64))

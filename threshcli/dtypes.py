@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Kind = Literal["float", "int", "uint", "bool", "complex", "opaque"]
 Compare = Literal["gt", "ge", "lt", "le"]
@@ -20,8 +20,7 @@ Real = Fraction | float
 """A number without rounding: a Fraction, or one of the floats inf, -inf, nan."""
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(NamedTuple):
     """The keys from `low` to `high`, both included; empty when low > high."""
 
     low: int

@@ -6,6 +6,7 @@ import math
 import re
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import NamedTuple
 
 from threshcli.dtypes import DType, Real
 from threshcli.errors import UsageError
@@ -89,8 +90,7 @@ ZERO = Number("0", Fraction(0))
 ONE = Number("1", Fraction(1))
 
 
-@dataclass(frozen=True, slots=True)
-class NanPolicy:
+class NanPolicy(NamedTuple):
     """What becomes of NaN elements: kept, treated as below or above the threshold, replaced, or refused."""
 
     action: str  # "keep", "below", "above", "fill" or "error"

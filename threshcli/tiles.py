@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 LEAF = 1 << 16
 """Elements that are summed as one; every tile but the last of a tensor is a multiple of it."""
@@ -72,8 +73,7 @@ def boxes(shape: tuple[int, ...], start: int, stop: int) -> Iterator[Box]:
         start += many * step
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(NamedTuple):
     """Where the elements of a tensor lie in a file: byte offset of the first, extents, strides in elements.
 
     Strides may be 0 (broadcast) or leave gaps; never negative. `swapped` says that the bytes are big-endian.

@@ -17,7 +17,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from threshcli.dtypes import DType
 from threshcli.tiles import View
@@ -37,8 +37,7 @@ class Reader(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Region:
+class Region(NamedTuple):
     """Bytes of a file with a stored CRC-32, checked while they are read."""
 
     offset: int
@@ -46,8 +45,7 @@ class Region:
     crc: int
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
+class Tensor(NamedTuple):
     """One tensor of a file: its name, its dtype, and where its elements lie.
 
     `nbytes` are the bytes of a dense copy. A tensor of an opaque dtype has the one-dimensional view of its bytes, and
@@ -95,8 +93,7 @@ class OutTensor:
     copied: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Checksum:
+class Checksum(NamedTuple):
     """Bytes [offset, offset + size) of an output whose CRC-32 must be written, little-endian, at each of `at`."""
 
     offset: int
@@ -104,8 +101,7 @@ class Checksum:
     at: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Copy:
+class Copy(NamedTuple):
     """Bytes of the input that go to an output as they are."""
 
     source: int
@@ -113,8 +109,7 @@ class Copy:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Skeleton:
+class Skeleton(NamedTuple):
     """An output without its elements: its size, its fixed bytes as (offset, bytes), where each tensor's first element
     goes (None for one whose bytes are covered by `copies`), bytes to copy from the input, and the checksums to fill in
     last.

@@ -58,7 +58,7 @@ class Counting:
         counts.selected += chosen + (found.nan if self._rule.nan_policy.action == "above" else 0)
         numbers = not found.nan and all(isinstance(cut, Scalar) for cut in cuts)
         facts = self._facts(k, cuts) if numbers else _Facts()
-        if numbers and self._zero_filled:
+        if self._zero_filled and (numbers or not (found.nan or found.zeros)):  # a map may select some zeros
             zeros = 0 if facts.zero_selected else found.zeros
             dropped = elements - chosen - zeros  # of those that are not zero
             counts.changed += dropped

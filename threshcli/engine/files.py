@@ -6,8 +6,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from threshcli.containers.base import Region
 from threshcli.engine.crew import Crew
@@ -37,8 +36,7 @@ class Progress(Protocol):
     def advance(self, nbytes: int) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """What all files of a call share: the workers, the bytes of a tile, whom to tell."""
 
     crew: Crew
@@ -74,8 +72,7 @@ def largest_tile(request: Limits) -> int:
     return max(_SMALLEST, min(1 << 24, request.max_memory // (_SHARE * workers(request))))
 
 
-@dataclass(frozen=True, slots=True)
-class _Unit:
+class _Unit(NamedTuple):
     """A tile of a tensor, or (without a tensor) bytes [start, stop) of the input to copy to `target` or to check."""
 
     tile: Tile

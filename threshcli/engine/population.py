@@ -34,7 +34,7 @@ class Piece:
 def _slices(view: View, axis: int, first: int, count: int) -> View:
     moved = view.permuted((axis, *(other for other in range(len(view.shape)) if other != axis)))
     offset = moved.offset + first * moved.strides[0] * moved.itemsize
-    return replace(moved, offset=offset, shape=(count, *moved.shape[1:]))
+    return moved._replace(offset=offset, shape=(count, *moved.shape[1:]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from threshcli.engine.counting import Counting
 from threshcli.engine.cuts import Cuts
@@ -18,8 +18,7 @@ from threshcli.thresholds.base import Mapped
 from threshcli.tiles import Tile
 
 
-@dataclass(frozen=True, slots=True)
-class Worked:
+class Worked(NamedTuple):
     """What a tile gave: the output's bytes, and the residual's."""
 
     out: memoryview

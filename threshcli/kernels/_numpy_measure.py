@@ -18,8 +18,11 @@ from threshcli.tiles import LEAF
 
 _RUN = {True: 1024, False: 256}  # squares (of floats or not) that float32 adds up before float64 takes over: 256 of
 # 8-bit integers are exact; of floats BLAS keeps many sums side by side, which leaves about 1e-7
-_TOGETHER = 4  # leaves that are converted at once: 1 MiB of float32
+_TOGETHER = 8  # leaves that are converted at once: 2 MiB of float32
 _SAFE = (1e-30, 1e36)  # sums of squares of a leaf outside are taken again in float64: float32 might have lost them
+
+
+_least, _greatest, _total = np.minimum.reduce, np.maximum.reduce, np.add.reduce  # methods pass through Python for these
 
 
 class Extremes(NamedTuple):
@@ -43,7 +46,7 @@ def extremes(data: Array, dtype: DType) -> Extremes:
 
 
 def _native_extremes(data: Array) -> Extremes:
-    low, high = float(data.min()), float(data.max())  # both are NaN if any element is
+    low, high = float(_least(data)), float(_greatest(data))  # both are NaN if any element is
     nan = 0
     if low != low:
         nan = int(np.count_nonzero(data != data))
@@ -103,11 +106,14 @@ def moments(
     whole = data.size // LEAF * LEAF if clean and not precise else 0
     sums: list[float] = []
     squares: list[float] = []
-    for start in range(0, whole, _TOGETHER * LEAF):
+    step = max(whole, 1) if dtype in NATIVE else _TOGETHER * LEAF
+    for start in range(0, whole, step):
         with arena.scratch():
-            found = _quick(data[start : min(start + _TOGETHER * LEAF, whole)], dtype, arena, sums_wanted)
+            found = _quick(data[start : min(start + step, whole)], dtype, arena, sums_wanted)
         sums += found[0]
         squares += found[1]
+    if whole == data.size and all(_is_safe(square, dtype) for square in squares):
+        return sums, squares
     for start in range(0, data.size, LEAF):
         number = start // LEAF
         if start >= whole or not _is_safe(squares[number], dtype):
@@ -134,12 +140,11 @@ def _quick(data: Array, dtype: DType, arena: Arena, sums_wanted: bool) -> tuple[
     """Sums of whole leaves in runs of float32, then float64."""
     leaves = data.size // LEAF
     total, square = np.zeros(leaves), np.zeros(leaves)
-    with np.errstate(all="ignore"):
-        for part in _float32_parts(data, dtype, arena, sums_wanted):
-            rows = part.reshape(-1, _RUN[dtype.is_float])
-            if sums_wanted:
-                total += np.matmul(rows, _ones(rows)).reshape(leaves, -1).sum(axis=1, dtype=np.float64)
-            square += np.vecdot(rows, rows).reshape(leaves, -1).sum(axis=1, dtype=np.float64)
+    for part in _float32_parts(data, dtype, arena, sums_wanted):
+        rows = part.reshape(-1, _RUN[dtype.is_float])
+        if sums_wanted:
+            total += _total(np.matmul(rows, _ones(rows)).reshape(leaves, -1), axis=1, dtype=np.float64)
+        square += _total(np.vecdot(rows, rows).reshape(leaves, -1), axis=1, dtype=np.float64)
     return total.tolist(), square.tolist()
 
 
@@ -157,12 +162,14 @@ def _float32_parts(leaf: Array, dtype: DType, arena: Arena, signs: bool) -> list
     32-bit words, which needs no widening. Without `signs` they may be magnitudes."""
     if dtype in NATIVE:
         return [leaf]
-    if dtype in (BFLOAT16, FLOAT16):
+    if dtype is FLOAT16:
+        return _halves(leaf.view(np.uint32), arena, signs)
+    if dtype is BFLOAT16:
         words = leaf.view(np.uint32)
         upper, lower = (arena.take(words.size, np.uint32) for _ in range(2))
         np.bitwise_and(words, 0xFFFF0000, out=upper)
         np.left_shift(words, 16, out=lower)
-        return [_half(part, arena, signs) if dtype is FLOAT16 else part.view(np.float32) for part in (upper, lower)]
+        return [upper.view(np.float32), lower.view(np.float32)]
     if dtype.is_float:
         return [native(leaf, dtype)]
     part = arena.take(leaf.size, np.float32 if dtype.itemsize <= 2 else np.float64)
@@ -170,15 +177,18 @@ def _float32_parts(leaf: Array, dtype: DType, arena: Arena, signs: bool) -> list
     return [part]
 
 
-def _half(words: Array, arena: Arena, signs: bool) -> Array:
-    """float16 in the upper halves of words as float32: move exponent and fraction three places down, then correct the
-    exponent by a power of two, which also makes subnormals right."""
-    sign = None
+def _halves(words: Array, arena: Arena, signs: bool) -> list[Array]:
+    """Pairs of float16 as float32: move exponent and fraction to where float32 has them, then correct the exponent by
+    a power of two, which also makes subnormals right."""
+    parts = []
+    for shift, places in ((np.right_shift, 3), (np.left_shift, 13)):
+        bits = shift(words, places, out=arena.take(words.size, np.uint32))
+        np.bitwise_and(bits, 0x0FFFE000, out=bits)
+        parts.append(bits)
     if signs:
-        sign = np.bitwise_and(words, 0x80000000, out=arena.take(words.size, np.uint32))
-    np.bitwise_and(words, 0x7FFF0000, out=words)
-    np.right_shift(words, 3, out=words)
-    if sign is not None:
-        np.bitwise_or(words, sign, out=words)
-    values = words.view(np.float32)
-    return np.multiply(values, np.float32(2.0**112), out=values)
+        sign = arena.take(words.size, np.uint32)
+        np.bitwise_or(parts[0], np.bitwise_and(words, 0x80000000, out=sign), out=parts[0])
+        np.left_shift(words, 16, out=sign)
+        np.bitwise_or(parts[1], np.bitwise_and(sign, 0x80000000, out=sign), out=parts[1])
+    values = [part.view(np.float32) for part in parts]
+    return [np.multiply(part, np.float32(2.0**112), out=part) for part in values]

@@ -5,7 +5,7 @@ element. Both belong to the kernels that made them and live until `reset`, which
 tile: buffers are reused, so nothing may be kept across tiles. One instance serves one worker.
 
 Both sets of kernels give the same bytes: comparisons are exact in every dtype, `where` moves bits and never
-multiplies, NaN compares False with everything (so it is in no mask but `isnan`'s). Rules are written against
+calculates, NaN compares False with everything (so it is in no mask but `isnan`'s). Rules are written against
 this interface alone.
 """
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from threshcli.dtypes import Compare, DType, Range, Real
 from threshcli.spec import Number
@@ -24,8 +24,7 @@ Mask = Any
 """One bool an element, in the representation of the kernels that made it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(NamedTuple):
     """One tile of elements on the device: storage bits and their dtype."""
 
     data: Any

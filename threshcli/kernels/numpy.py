@@ -75,6 +75,8 @@ class NumpyKernels(Kernels):
         with self._arena.scratch():
             if x.dtype.is_float and x.dtype not in NATIVE:
                 self._bits_within(x, keys, magnitude, out)
+            elif magnitude and x.dtype.is_float and 0 < keys.low < keys.high == x.dtype.top:
+                self._beyond(x.data, _bounds(x.dtype, keys, magnitude)[0], out)
             else:
                 values = self._magnitude(x) if magnitude else x.data
                 self._native_within(values, keys, *_bounds(x.dtype, keys, magnitude), out)
@@ -91,6 +93,12 @@ class NumpyKernels(Kernels):
             return out.view(x.data.dtype)
         np.abs(x.data, out=out.view(x.data.dtype))
         return out
+
+    def _beyond(self, values: Array, low: Any, out: Array) -> None:
+        """abs(values) >= low > 0: two comparisons touch less memory than abs(values) and one."""
+        other = self._arena.take(out.size, np.bool_)
+        np.greater_equal(values, low, out=out)
+        np.logical_or(out, np.less_equal(values, -low, out=other), out=out)
 
     def _native_within(self, values: Array, keys: Range, low: Any, high: Any, out: Array) -> None:
         if keys.low == keys.high:
@@ -110,8 +118,9 @@ class NumpyKernels(Kernels):
     def _bits_within(self, x: Block, keys: Range, magnitude: bool, out: Array) -> None:
         """Positive codes and negative codes are one stretch of unsigned integers each."""
         bits, sign = x.data, x.dtype.sign
+        spare = self._arena.take(bits.size, bits.dtype)
         if magnitude and sign:
-            bits = np.bitwise_and(bits, bits.dtype.type(sign - 1), out=self._arena.take(bits.size, bits.dtype))
+            bits = np.bitwise_and(bits, bits.dtype.type(sign - 1), out=spare)
         stretches = []
         if keys.high >= 0:
             stretches.append((max(keys.low, 0), keys.high))
@@ -121,17 +130,17 @@ class NumpyKernels(Kernels):
         out[:] = False if not stretches else out
         for number, (first, last) in enumerate(stretches):
             target = out if number == 0 else self._arena.take(out.size, np.bool_)
-            self._stretch(bits, first, last, target)
+            self._stretch(bits, first, last, spare, target)
             if number:
                 np.logical_or(out, target, out=out)
         if magnitude and sign and not x.dtype.negative_zero and keys.low <= 0:
             np.logical_and(out, np.not_equal(x.data, x.dtype.nan), out=out)
 
-    def _stretch(self, bits: Array, first: int, last: int, out: Array) -> None:
-        """first <= bits <= last, by one subtraction that wraps."""
+    def _stretch(self, bits: Array, first: int, last: int, spare: Array, out: Array) -> None:
+        """first <= bits <= last, by one subtraction that wraps (of magnitudes, which are one stretch, in place)."""
         kind = bits.dtype.type
         if first:
-            bits = np.subtract(bits, kind(first), out=self._arena.take(bits.size, bits.dtype))
+            bits = np.subtract(bits, kind(first), out=spare)
         np.less_equal(bits, kind(last - first), out=out)
 
     def against(self, x: Block, compare: MapCompare, other: Block, *, magnitude: bool = False) -> Mask:
@@ -162,40 +171,29 @@ class NumpyKernels(Kernels):
         return Block(out.view(storage(dtype)), dtype)
 
     def _select(self, mask: Array, a: Block | int, b: Block | int, dtype: DType, out: Array) -> None:
-        """b ^ ((a ^ b) & m), with m all ones where the mask holds, and the shorter forms where a or b is constant."""
+        """b ^ ((a ^ b) * m), m being 1 where the mask holds, else 0, and shorter forms where a or b is constant.
+        Multiplying integers by 0 or 1 moves bits, and needs no mask as wide as the elements to be made of ones."""
         kind = out.dtype.type
-        if isinstance(a, int) and isinstance(b, int):
-            if b == 0 and dtype in NATIVE and a == _one(dtype):
-                np.copyto(out.view(storage(dtype)), mask)  # a cast from bool is one vectorised pass
-                return
-            if (a, b) == (1, 0):
-                np.copyto(out, mask.view(np.uint8))
-                return
-        if isinstance(a, int) and a == 0:  # all ones where the mask does not hold
-            self._widen(mask, np.subtract, out)
-            np.bitwise_and(out, _bits(b, kind), out=out)
+        if (a, b) == (1, 0):
+            np.copyto(out, mask.view(np.uint8))
             return
-        self._widen(mask, np.negative, out)
-        if isinstance(b, int) and b == 0:
-            np.bitwise_and(out, _bits(a, kind), out=out)
+        if isinstance(a, int) and b == 0 and dtype in NATIVE and a == _one(dtype):
+            np.copyto(out.view(storage(dtype)), mask)  # a cast from bool is one vectorised pass
             return
+        if isinstance(a, int) and a == 0:
+            mask = np.logical_not(mask, out=self._arena.take(mask.size, np.bool_))
+            a, b = b, a
+        np.copyto(out, mask.view(np.uint8))
         first, second = _bits(a, kind), _bits(b, kind)
+        if isinstance(b, int) and b == 0:
+            np.multiply(out, first, out=out)
+            return
         if isinstance(a, int) and isinstance(b, int):
-            np.bitwise_and(out, kind(a ^ b), out=out)
+            np.multiply(out, first ^ second, out=out)
         else:
             difference = np.bitwise_xor(first, second, out=self._arena.take(out.size, out.dtype))
-            np.bitwise_and(out, difference, out=out)
+            np.multiply(out, difference, out=out)
         np.bitwise_xor(out, second, out=out)
-
-    def _widen(self, mask: Array, turn: np.ufunc, out: Array) -> None:
-        """All ones or all zeros as wide as `out`: 0 and -1 while it is one byte an element, then sign-extended."""
-        small = mask.view(np.int8)
-        signed = self._arena.take(mask.size, np.int8)
-        if turn is np.negative:
-            np.negative(small, out=signed)
-        else:
-            np.subtract(small, np.int8(1), out=signed)
-        np.copyto(out.view(f"i{out.dtype.itemsize}"), signed)
 
     def cast(self, x: Block, dtype: DType) -> Block:
         return x if x.dtype is dtype else Block(convert.cast(x.data, x.dtype, dtype), dtype)
@@ -214,8 +212,11 @@ class NumpyKernels(Kernels):
 
     def zeros(self, x: Block) -> int:
         with self._arena.scratch():
+            if not x.dtype.signed:
+                return 0
             if x.dtype in NATIVE or not x.dtype.negative_zero:
-                return super().zeros(x)
+                found: Array = self.within(x, Range(0, 0))
+                return self.count(found) if found.any() else 0  # there are none, mostly: to ask that is cheaper
             bits: Array = x.data
             rest = self._arena.take(bits.size, bits.dtype)
             np.bitwise_and(bits, bits.dtype.type(x.dtype.sign - 1), out=rest)

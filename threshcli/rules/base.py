@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import KW_ONLY, Field, dataclass, field, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from threshcli.dtypes import DType, Real
 from threshcli.errors import UsageError
@@ -29,8 +29,7 @@ def option(default: Any, help: str, metavar: str | None = None) -> Any:
     return field(default=default, metadata={"help": help, "metavar": metavar})
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(NamedTuple):
     """One threshold that a rule takes: the option's name, its short flag, and what it is when left out (None: it
     must be given)."""
 
@@ -43,8 +42,7 @@ class Slot:
 THRESHOLD = Slot("threshold", "What to compare with: a number, a map (@FILE), or p90, top1000, otsu...", "-t")
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What a rule makes of a block, and the mask of the elements for which its comparison held."""
 
     out: Block

@@ -10,11 +10,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import shutil
 import stat
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -128,6 +126,8 @@ def _open(name: str) -> tuple[int, str]:
 
 
 def _spooled(pipe: int) -> tuple[int, str]:
+    import tempfile  # which most calls can do without
+
     with tempfile.TemporaryFile(prefix="thresh-") as copy, open(pipe, "rb", closefd=False) as data:
         shutil.copyfileobj(data, copy, 1 << 20)
         copy.flush()
@@ -161,7 +161,7 @@ class Target:
         self._replace, self._fsync = replace, fsync
         self._writing = _Writing(path)
         self._folder = str(Path(path).parent)
-        self._temporary = str(Path(self._folder) / f".thresh-{secrets.token_hex(8)}.tmp")
+        self._temporary = str(Path(self._folder) / f".thresh-{os.urandom(8).hex()}.tmp")
         _UNFINISHED.add(self._temporary)
         try:
             with self._writing:
