@@ -44,7 +44,7 @@ def done(ran: Ran) -> Ran:
     return ran
 
 
-@pytest.mark.parametrize(("rule", "scope"), [("gradient", "axis:1"), ("gradient", "global"), ("variable", "file")])
+@pytest.mark.parametrize(("rule", "scope"), [("gradient", "global"), ("variable", "axis:1")])
 @pytest.mark.parametrize("spec", SPECS)
 def test_a_report_gives_the_bytes_of_one_step(
     spec: str, rule: str, scope: str, inputs: list[Path], tmp_path: Path
@@ -73,11 +73,11 @@ def test_a_report_remembers_the_options(more: str, inputs: list[Path], tmp_path:
         same(tmp_path / "1", tmp_path / f"again-{number}", inputs)
 
 
-@pytest.mark.parametrize("spec", [*SPECS, "p99.9"])
+@pytest.mark.parametrize("spec", ["p37.5", "p99.9", "top4", "zero60%", "energy70%", "2sigma", "3mad", "bayes", "otsu"])
 def test_a_bare_number_reads_back_as_the_same_threshold(spec: str, tmp_path: Path) -> None:
     """In the shortest form; of ranks where no ties are split."""
     chance = np.random.default_rng(len(spec))
-    for kind in ("f8", "f4", "f2", "i8"):
+    for kind in ("f4", "f2", "i8"):
         scale = 100 if kind[0] in "iu" else 1
         data = np.unique((np.abs(chance.standard_normal(60)) * scale).astype(kind))
         np.save(tmp_path / "x.npy", data)

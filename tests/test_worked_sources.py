@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -113,15 +114,14 @@ def check_report(item: dict[str, Any], cut: Found, dtype: DType, codes: list[int
     return cut
 
 
-@pytest.mark.parametrize("kind", ["hard", "binary"])
-@pytest.mark.parametrize("spec", ORDER)
+@pytest.mark.parametrize(("spec", "kind"), list(zip(ORDER, cycle(["hard", "binary", "gradient", "binary"]))))
 def test_an_order_statistic_is_exact_in_every_dtype(spec: str, kind: str, tmp_path: Path) -> None:
     """NaN, infinities, signed zeros, ties, constants and single elements among the data: to the last bit."""
     check(KINDS[kind], spec, "first", all_samples(), tmp_path)
 
 
-@pytest.mark.parametrize("kind", ["gradient", "gradient ge", "variable", "replace ge"])
-@pytest.mark.parametrize("spec", ["p50", "median", "top5", "top30%", "zero50%"])
+@pytest.mark.parametrize("kind", ["hard", "gradient ge", "variable", "replace ge"])
+@pytest.mark.parametrize("spec", ["p50", "top30%", "zero50%"])
 def test_equality_is_as_the_rule_or_compare_has_it_but_at_ranks(spec: str, kind: str, tmp_path: Path) -> None:
     check(KINDS[kind], spec, "first", all_samples(2), tmp_path)
 
