@@ -264,8 +264,7 @@ class _Bins(_Grid):
         """How far, in bins, rounding may shift elements or edges; infinite where not even that is known."""
         reach, span = max(abs(self.low), abs(self.high)), self.high - self.low
         if kind is np.float32:
-            fits = 1e-30 < span < 1e30 and float(np.float32(self.low)) == self.low
-            return self.size * 2.0**-21 if fits else math.inf
+            return self.size * 2.0**-21 if 1e-30 < span < 1e30 else math.inf
         return self.size * 2.0**-50 * (1 + reach / span) if span > 1e-290 else math.inf
 
     def weigh(self, values: Array, weights: Array | None) -> Array:

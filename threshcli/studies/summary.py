@@ -30,8 +30,8 @@ _COLUMNS = 7
 @dataclass(frozen=True, slots=True)
 class Summary:
     """What one pass tells of a population. Infinities of either sign are in `inf`; the extremes, moments and norms are
-    those of the finite elements, None where there are none. Variance and standard deviation divide by n (ddof 0). What
-    overflows float64 is inf: a variance may, a mean does not."""
+    those of the finite elements, None where there are none. The variance divides by n (ddof 0). What overflows float64
+    is inf: a variance may, a mean does not."""
 
     elements: int
     nan: int

@@ -34,9 +34,11 @@ class Li(HistogramThreshold):
         return max(terms.bins, _FINE)
 
     def position(self, found: Histogram) -> float:
+        import numpy as np
+
         under, lower, upper = sides(found.counts)
         start = 0.0 if found.exact else 0.5  # where the centre of the first bin lies, seen from the smallest element
-        cut = float(upper[0]) * (1 - float(under[0]) / found.usable) + start
+        cut = int(found.counts @ np.arange(len(found.counts))) / found.usable + start
         for _ in under:  # steps never turn back
             side = min(max(math.floor(cut - start), 0), len(under) - 1)
             back, fore = float(lower[side]) + start, float(upper[side]) + start

@@ -59,7 +59,8 @@ class MultiOtsu(HistogramThreshold):
 
 
 def _cuts(places: Array, counts: Array, classes: int) -> list[int]:
-    """Where the classes after the first begin, for bins at these places; of equally good cuts the lowest."""
+    """Where the classes after the first begin, for bins at these places; of equally good cuts the lowest, but for
+    rounding."""
     import numpy as np
 
     number = np.append(0, np.cumsum(counts))
