@@ -116,12 +116,6 @@ def test_sums_of_small_integers_are_exact() -> None:
     assert found.norm2 == math.sqrt(int((data * data).sum()))
 
 
-@given(count=st.integers(1, 3000), offset=st.floats(1e4, 1e9))
-def test_a_mean_far_from_zero_is_rounded_once(count: int, offset: float) -> None:
-    data = offset + np.random.default_rng(count).random(count)
-    assert told(data, FLOAT64).mean == float(sum(map(Fraction, data.tolist()), Fraction(0)) / count)
-
-
 many = np.random.default_rng(7).standard_cauchy(4 * LEAF + 77).astype(np.float32)
 many[[5, LEAF, 3 * LEAF + 1]] = np.nan, np.inf, -np.inf
 population = np.random.default_rng(8).random(many.size) < 0.3

@@ -163,17 +163,10 @@ def _row(values: Array, low: float | int, high: float | int) -> tuple[float, ...
     square = float(np.add.reduce(np.multiply(work, work, out=work)))
     if total * total <= 0.75 * square * count:
         return count, unit, 0.0, total, size, square, square
-    centre = _short(total / count)
+    centre = total / count
     work = _wide(values, unit)
     rest = float(np.add.reduce(np.subtract(work, centre, out=work)))
     return count, unit, centre, rest, size, square, float(np.add.reduce(np.multiply(work, work, out=work)))
-
-
-def _short(value: float) -> float:
-    """A number near it whose product with a count of a leaf's elements is exact: its upper 36 bits (Dekker 1971,
-    doi:10.1007/BF01397083)."""
-    spread = value * (2.0 * LEAF + 1)
-    return spread - (spread - value)
 
 
 def summary(lens: Lens) -> Study[Summary]:
