@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from tests.test_report_examples import ANSI, UNHURRIED, anything, check_lines, failed, file, run, terminals
 from tests.test_report_machine import parsed
+from threshcli.findings import Mark, TensorHist
 from threshcli.report import render
 from threshcli.report._bars import ASCII, Glyphs, labels, length, offsets
 from threshcli.report.terminal import Terminal
-from threshcli.results import FileResult, Mark, RunResult, TensorHist, TensorResult, ThresholdUsed
+from threshcli.results import FileResult, RunResult, TensorResult, ThresholdUsed
 
 WIDE, NARROW = Terminal(is_terminal=True, width=80), Terminal(is_terminal=True, width=40)
 EDGES, COUNTS = (-1.0, -0.5, 0.0, 0.5, 1.0), (10, 400, 1000, 1)

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from tests.test_report_examples import UNHURRIED, anything, check_lines, failed, file, run, terminals
 from tests.test_report_machine import parsed, validator
+from threshcli.findings import TensorStats
 from threshcli.report import render
 from threshcli.report.terminal import Terminal
-from threshcli.results import FileResult, RunResult, Scalar, TensorResult, TensorStats
+from threshcli.results import FileResult, RunResult, Scalar, TensorResult
 
 NARROW = Terminal(is_terminal=True, width=80)
 

@@ -7,8 +7,8 @@ general way compares input and output. A test holds both to the same answers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 from threshcli.dtypes import DType, Real
 from threshcli.kernels.base import Block, Cut, Kernels, Mask, Measure, Scalar
@@ -19,8 +19,7 @@ from threshcli.stats import Counts
 _PRECISE = 1 << 22  # tensors under this many elements have their squares taken in float64
 
 
-@dataclass(frozen=True, slots=True)
-class _Facts:
+class _Facts(NamedTuple):
     """What certain cuts mean: whether zeros are selected, and the values that a decision leaves as they are (whether
     each is zero)."""
 

@@ -27,7 +27,7 @@ class Piece:
 
     def slices(self, axis: int, first: int, count: int) -> Piece:
         """Indices [first, first + count) along an axis, one after the other."""
-        mask = None if self.mask is None else replace(self.mask, view=_slices(self.mask.view, axis, first, count))
+        mask = None if self.mask is None else self.mask._replace(view=_slices(self.mask.view, axis, first, count))
         return replace(self, view=_slices(self.view, axis, first, count), mask=mask)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 
 from threshcli.engine.population import Piece, Population
@@ -130,4 +130,4 @@ class Solver:
 
 def _inside(answer: Answer, elements: int, start: int = 0) -> Answer:
     """An answer with the position of a cut by rank as one of so many elements, which begin at `start`."""
-    return answer if answer.above is None else replace(answer, above=min(max(answer.above - start, 0), elements))
+    return answer if answer.above is None else answer._replace(above=min(max(answer.above - start, 0), elements))

@@ -10,9 +10,10 @@ from typing import Any, Literal
 from threshcli.dtypes import Compare, DType
 from threshcli.errors import InputError, UsageError
 from threshcli.executors.examine import Subject
+from threshcli.findings import Mark, TensorHist
 from threshcli.kernels.base import Rank, Scalar
 from threshcli.plan.files import MapFiles
-from threshcli.results import Mark, TensorHist, TensorResult, ThresholdUsed
+from threshcli.results import TensorResult, ThresholdUsed
 from threshcli.rules._solved import Solved, SolvedMagnitude
 from threshcli.spec import Number
 from threshcli.studies.base import MAGNITUDE, VALUE, Lens, Study

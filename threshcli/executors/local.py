@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from threshcli import __version__
 from threshcli.engine.crew import Crew
 from threshcli.engine.files import FileRun, Progress, Settings, largest_tile, tile_bytes, workers
 from threshcli.engine.outcome import file_result
-from threshcli.engine.solving import Planned, Solver
-from threshcli.engine.studying import Desk
 from threshcli.errors import DeviceError, OutputError, ThreshError
 from threshcli.kernels.base import Kernels
 from threshcli.plan.files import FilePlan, MapFiles, plan_file, read_header
 from threshcli.plan.names import Job, display_name
 from threshcli.plan.request import Request
-from threshcli.plan.tensors import Known
 from threshcli.results import Failure, FileResult, FileStatus, RunResult
 from threshcli.storage import local
 
+if TYPE_CHECKING:
+    from threshcli.executors.fitting import Fitting
 
-@dataclass(frozen=True, slots=True)
+
 class Silent:
     """Progress that nobody watches."""
 
@@ -32,16 +32,13 @@ class Silent:
         """Nothing to tell."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """What the files of a call share: workers, maps, and with `--scope global` the thresholds of each job and the
-    copies of pipes."""
+class _Work(NamedTuple):
+    """What the files of a call share: workers, maps, and who works out thresholds, if any are to be."""
 
     settings: Settings
-    solver: Solver
+    maps: MapFiles
+    fitting: Fitting | None
     strict: bool
-    known: dict[int, Known] = field(default_factory=dict)
-    held: dict[str, local.Source] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +65,10 @@ class Executor:
         settings = Settings(crew, tile_bytes(self.request, device), largest_tile(self.request), self.progress)
         results = []
         with ExitStack() as stack:
-            work = _Work(settings, self._solver(crew, device, settings), strict=len(jobs) == 1)
-            if self.request.is_fitted and self.request.fit.scope.kind == "global" and not self._plans_only:
-                self._solve_all(jobs, work, stack)
+            maps = MapFiles()
+            work = _Work(settings, maps, self._fitting(settings, device, maps), strict=len(jobs) == 1)
+            if work.fitting is not None and work.fitting.is_shared:
+                work.fitting.share(jobs, stack)
             for number, job in enumerate(jobs):
                 results.append(self._attempt(job, work, number))
                 if self.done is not None:
@@ -90,6 +88,8 @@ class Executor:
         selection = self.request.selection
         if len(jobs) < 2 or not (selection.keep or selection.exclude):
             return
+        if any(job.input == "-" or Path(job.input).is_fifo() for job in jobs):
+            return  # a pipe cannot be read twice, and may be the one that has them
         names: list[str] = []
         for job in jobs:
             try:
@@ -103,33 +103,21 @@ class Executor:
     def _plans_only(self) -> bool:
         return self.request.names.dry_run and not self.solve_only
 
-    def _solver(self, crew: Crew, device: str, settings: Settings) -> Solver:
-        """Thresholds are worked out with NumPy whatever the device: the data comes from a file."""
+    def _fitting(self, settings: Settings, device: str, maps: MapFiles) -> Fitting | None:
+        """Who works thresholds out, with NumPy whatever the device: the data comes from a file."""
+        fit = self.request.fit
+        if not self.request.is_fitted or self._plans_only:
+            return None
+        from threshcli.engine.studying import Desk
+        from threshcli.executors.fitting import Fitting
         from threshcli.kernels.numpy import NumpyKernels
 
-        workers = crew if device == "cpu" and self.kernels is None else Crew(crew.size, NumpyKernels)
-        fit = self.request.fit
+        own = device == "cpu" and self.kernels is None
+        crew = settings.crew if own else Crew(settings.crew.size, NumpyKernels)
         tile_bytes, told = min(settings.tile_bytes, 1 << 21), settings.progress.advance
-        desk = Desk(workers, tile_bytes, fit.ignore_zero, verify=self.solve_only, advance=told)
-        return Solver(self.request, desk, MapFiles())
-
-    def _solve_all(self, jobs: Sequence[Job], work: _Work, stack: ExitStack) -> None:
-        """Work out what all inputs share; the first that cannot be read ends the call, since without it every threshold
-        would be another."""
-        planned = []
-        for job in jobs:
-            reading = Job(job.input, None, None)  # what becomes of outputs is settled when their turn comes
-            with ExitStack() as closing:
-                try:
-                    source = closing.enter_context(local.Source(job.input))
-                    plan = plan_file(self.request, reading, source, work.solver.maps, strict=False)
-                except ThreshError as error:
-                    raise error.located(job.input) from error
-                planned.append(Planned(plan, source.path))
-                if source.path != job.input:  # a pipe can be read once: its copy is kept
-                    work.held[job.input] = source
-                    stack.push(closing.pop_all())
-        work.known.update(enumerate(work.solver.together(planned)))
+        return Fitting(
+            self.request, Desk(crew, tile_bytes, fit.ignore_zero, verify=self.solve_only, advance=told), maps
+        )
 
     def _attempt(self, job: Job, work: _Work, number: int) -> FileResult:
         if self.request.skip_existing and job.output is not None and Path(job.output).exists():
@@ -146,15 +134,14 @@ class Executor:
 
     def _file(self, job: Job, work: _Work, number: int) -> FileResult:
         began = time.perf_counter()
-        held = work.held.get(job.input)
-        with local.Source(job.input) if held is None else nullcontext(held) as source:
-            maps, known = work.solver.maps, work.known.get(number)
-            plan = plan_file(self.request, job, source, maps, strict=work.strict, known=known)
+        fitting = work.fitting
+        with local.Source(job.input) if fitting is None else fitting.source(job) as source:
+            plan = plan_file(self.request, job, source, work.maps, strict=work.strict)
             if self._plans_only:
                 return self._planned(plan, began, "dry-run")
-            if self.request.is_fitted and known is None:
-                known = work.solver.each(Planned(plan, source.path))
-                plan = plan_file(self.request, job, source, maps, strict=work.strict, known=known)
+            if fitting is not None:
+                known = fitting.known(number, plan, source)
+                plan = plan_file(self.request, job, source, work.maps, strict=work.strict, known=known)
             if self.solve_only:
                 return self._planned(plan, began, "read")
             return FileRun(self.request, plan, source, work.settings).run(began)

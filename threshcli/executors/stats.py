@@ -8,7 +8,8 @@ from fractions import Fraction
 
 from threshcli.dtypes import DType, Real
 from threshcli.executors.examine import Subject
-from threshcli.results import Scalar, TensorStats
+from threshcli.findings import TensorStats
+from threshcli.results import Scalar
 from threshcli.studies.base import MAGNITUDE, VALUE
 from threshcli.studies.percentiles import percentiles
 from threshcli.studies.summary import Summary, summary

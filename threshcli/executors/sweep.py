@@ -11,8 +11,8 @@ from threshcli.dtypes import Compare, DType
 from threshcli.engine.population import Population
 from threshcli.errors import InputError
 from threshcli.executors.examine import Subject
+from threshcli.findings import SweepRow, TensorSweep
 from threshcli.kernels.base import Rank, Scalar
-from threshcli.results import SweepRow, TensorSweep
 from threshcli.spec import Number
 from threshcli.studies.base import MAGNITUDE, VALUE, Lens, Study
 from threshcli.studies.sweep import Cut, Part, Swept, Tie, sweep

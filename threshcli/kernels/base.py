@@ -69,8 +69,7 @@ class Rank(Scalar):
         return dtype.interval(_beside(compare, above), value, magnitude=magnitude)
 
 
-@dataclass(frozen=True, slots=True)
-class Tied:
+class Tied(NamedTuple):
     """A threshold by rank, a number or one value an element, that some of the elements equal to it are above (where
     the mask is True) and others are not."""
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from threshcli import containers
 from threshcli.containers.base import Container, Contents, Skeleton
@@ -21,8 +21,7 @@ from threshcli.thresholds.base import Fixed, Maps
 _LONGEST_REPORT = 1 << 28
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutputPlan:
+class OutputPlan(NamedTuple):
     """One output file: its path, its bytes but for the elements, and how it takes its place."""
 
     path: str
@@ -31,8 +30,7 @@ class OutputPlan:
     fsync: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FilePlan:
+class FilePlan(NamedTuple):
     """One input file, settled: the engine asks no questions after this."""
 
     job: Job
@@ -114,7 +112,7 @@ def plan_file(
         warnings += contents.notes
     recipe = _provenance(request, tensors, maps)
     skeleton = kind.skeleton(tuple(plan.out for plan in tensors), origin, recipe)
-    placed = [replace(plan, place=place) for plan, place in zip(tensors, skeleton.places, strict=True)]
+    placed = [plan._replace(place=place) for plan, place in zip(tensors, skeleton.places, strict=True)]
     residual, placed = _residual(request, job, source, contents, placed, recipe)
     return FilePlan(
         job=job,
@@ -219,8 +217,7 @@ def _residual(
     skeleton = kind.skeleton(outs, origin, recipe)
     places = {plan.out.source: place for plan, place in zip(wanted, skeleton.places, strict=True)}
     placed = [
-        replace(
-            plan,
+        plan._replace(
             residual_place=places.get(plan.out.source),
             residual_swapped=kind.keeps_byte_order and plan.tensor.view.swapped,
         )

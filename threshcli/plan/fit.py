@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from threshcli.dtypes import Real
 from threshcli.errors import UsageError
@@ -18,8 +18,7 @@ _LARGEST = Fraction(sys.float_info.max)
 _SCOPE = re.compile(r"(tensor|file|global)|axis:(-?\d{1,3})", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(NamedTuple):
     """Over what a threshold is worked out: a tensor, each index along an axis of it, a file, all files of a call."""
 
     kind: Literal["tensor", "axis", "file", "global"] = "tensor"
@@ -80,7 +79,7 @@ class Fit:
         """The threshold t as t * scale + offset in float64, then not under --at-least, not over --at-most. A cut by
         rank that has moved is a number like any other."""
         values = tuple(self._modified(value) for value in answer.values)
-        return answer if values == answer.values else replace(answer, values=values, above=None)
+        return answer if values == answer.values else answer._replace(values=values, above=None)
 
     def _modified(self, value: Real) -> Real:
         if self.scale is not None or self.offset is not None:

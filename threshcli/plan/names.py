@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from typing import NamedTuple
 
 from threshcli import containers
 from threshcli.errors import UsageError
@@ -15,8 +16,7 @@ _FIELD = re.compile(r"\{(\w*)\}")
 _FIELDS = ("dir", "stem", "ext", "name", "rule", "i")
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """One input file, and where its output and its residual go (None: nowhere)."""
 
     input: str

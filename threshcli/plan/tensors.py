@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from threshcli.containers.base import Container, Contents, OutTensor, Tensor
 from threshcli.dtypes import DType, Real
@@ -13,8 +13,7 @@ from threshcli.thresholds.base import Answer, Bound, Fitted, Fixed, Maps, Pendin
 from threshcli.tiles import View
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TensorPlan:
+class TensorPlan(NamedTuple):
     """One tensor: where it is read, what is done, where it goes.
 
     `view` is the input in the order of the output's bytes; `reason` says why the rule is not applied. Places are byte
@@ -33,13 +32,12 @@ class TensorPlan:
     residual_swapped: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a tensor stands: its file, the contents of that, its index in them, its name for people and patterns."""
 
     file: str
     contents: Contents
-    index: int
+    number: int
     name: str
 
 
@@ -49,7 +47,7 @@ Known = Mapping[tuple[int, str], Fixed | Spread]
 
 def plan_tensor(request: Request, where: Place, chosen: bool, kind: Container, maps: Maps, known: Known) -> TensorPlan:
     """The plan of one tensor of a file; UsageError, naming it, where rule, thresholds or output cannot take it."""
-    contents, index, name = where.contents, where.index, where.name
+    contents, index, name = where.contents, where.number, where.name
     tensor = contents.tensors[index]
     refusal = request.rule.refusal(tensor.dtype) if chosen else "not selected"
     plain = tuple(range(len(tensor.shape)))
@@ -100,14 +98,14 @@ def _check_dtypes(request: Request, dtype: DType, out: DType) -> None:
 
 
 def _bind(request: Request, where: Place, order: tuple[int, ...], maps: Maps, known: Known) -> Mapping[str, Bound]:
-    tensor = where.contents.tensors[where.index]
+    tensor = where.contents.tensors[where.number]
     bounds: dict[str, Bound] = {}
     for slot, source in request.thresholds.items():
         if isinstance(source, Worked):
             _check_source(request, source, tensor)
         fitted = Fitted(where.name, tensor.shape, order, request.broadcast, where.file, slot)
         bound = source.bind(fitted, maps)
-        bounds[slot] = known.get((where.index, slot), bound) if isinstance(bound, Pending) else bound
+        bounds[slot] = known.get((where.number, slot), bound) if isinstance(bound, Pending) else bound
     for values in _combinations(bounds):
         request.rule.check_values(tensor.dtype, values)
     return bounds

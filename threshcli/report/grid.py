@@ -9,8 +9,7 @@ of this; laying out here also spares a report its import (70 ms, a third of a ru
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from threshcli.report.figures import NOTHING
 from threshcli.report.terminal import Style, Terminal
@@ -21,8 +20,7 @@ _WIDEST = 160  # of a column: one monstrous name must not pad every other row to
 _LEAST_VALUE = 12  # columns that a value needs beside its label
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(NamedTuple):
     """A text, or two with a `joint` (`->`, `..`) between them that stand under each other in a column."""
 
     text: str = ""
@@ -43,8 +41,7 @@ class Cell:
         return not self.joint and self.text.strip() in ("", NOTHING)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
+class Column(NamedTuple):
     """One column; its `importance` says how late it goes (0: never), `least` how narrow a folding one may get."""
 
     title: str
@@ -55,8 +52,7 @@ class Column:
     importance: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """A row; one of `kind` heading has one cell, over the whole width, a total stands below a rule."""
 
     cells: tuple[Cell, ...]
@@ -64,25 +60,24 @@ class Row:
     kind: Literal["row", "heading", "total"] = "row"
 
 
-@dataclass(frozen=True, slots=True)
-class _Placed:
+class _Placed(NamedTuple):
     """A column that has its place: its index, title and width."""
 
-    index: int
+    number: int
     title: str
     width: int
 
 
 def render_grid(columns: Sequence[Column], rows: Sequence[Row], terminal: Terminal) -> list[str]:
     """The lines of a table, none wider than the terminal; on what is no terminal nothing is shortened."""
-    shown = [replace(row, cells=tuple(_shown(cell, terminal) for cell in row.cells)) for row in rows]
+    shown = [row._replace(cells=tuple(_shown(cell, terminal) for cell in row.cells)) for row in rows]
     choice = _fit(columns, shown, terminal.width)
     if choice is None:
         return _stacked(columns, shown, terminal)
     placed, texts = choice
     width = sum(item.width for item in placed) + _GAP * (len(placed) - 1)
     rule = terminal.paint(terminal.line * width, "dim")
-    titles = [pad(item.title, item.width, columns[item.index].right) for item in placed]
+    titles = [pad(item.title, item.width, columns[item.number].right) for item in placed]
     lines = [_line([(title, "bold") for title in titles], terminal), rule]
     for row, text in zip(shown, texts, strict=True):
         if row.kind == "heading":
@@ -98,7 +93,7 @@ def _shown(cell: Cell, terminal: Terminal) -> Cell:
     text, after, brief = (terminal.show(part) for part in (cell.text, cell.after, cell.brief))
     if (text, after, brief) == (cell.text, cell.after, cell.brief):
         return cell
-    return replace(cell, text=text, after=after, brief=brief)
+    return cell._replace(text=text, after=after, brief=brief)
 
 
 def _texts(rows: Sequence[Row], columns: int, brief: bool) -> list[list[str]]:
@@ -159,10 +154,10 @@ def _fitted(
 ) -> list[tuple[str, Style]]:
     found: list[tuple[str, Style]] = []
     for item in placed:
-        cell, text = row.cells[item.index], texts[item.index]
+        cell, text = row.cells[item.number], texts[item.number]
         if terminal.is_terminal:
             text = shorten(text, item.width, cell.fold, terminal.ellipsis)
-        found.append((pad(text, item.width, columns[item.index].right), cell.style or row.style))
+        found.append((pad(text, item.width, columns[item.number].right), cell.style or row.style))
     return found
 
 

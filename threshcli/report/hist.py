@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from threshcli.findings import Mark, TensorHist
 from threshcli.report import figures
 from threshcli.report._bars import Glyphs, labels, length, offsets
 from threshcli.report.cuts import slots_of
@@ -15,7 +16,7 @@ from threshcli.report.table import folded, warning_lines
 from threshcli.report.terminal import UNLIMITED, Style, Terminal
 from threshcli.report.texts import cells, pad, shorten
 from threshcli.report.totals import tensors_of
-from threshcli.results import FileResult, Mark, RunResult, TensorHist, TensorResult, ThresholdUsed
+from threshcli.results import FileResult, RunResult, TensorResult, ThresholdUsed
 
 _PIPED = 80  # columns of what has none
 _COMFORTABLE, _LEAST = 20, 6  # columns of bars, for which shares go, then counts

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from threshcli.findings import TensorStats
 from threshcli.report import figures
 from threshcli.report.figures import NOTHING
 from threshcli.report.grid import Cell, Column, Row, render_grid
@@ -14,7 +15,7 @@ from threshcli.report.summary import MOST_TENSORS, brief, label
 from threshcli.report.table import folded, warning_lines
 from threshcli.report.terminal import Style, Terminal
 from threshcli.report.totals import tensors_of
-from threshcli.results import FileResult, RunResult, Scalar, TensorResult, TensorStats
+from threshcli.results import FileResult, RunResult, Scalar, TensorResult
 
 _VALUES = ("zeros", "density", "nan", "inf", "min", "max", "mean", "std", "norm1", "norm2", "norm_max")
 

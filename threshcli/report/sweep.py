@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from threshcli.findings import SweepRow, TensorSweep
 from threshcli.report import figures
 from threshcli.report.figures import NOTHING
 from threshcli.report.grid import Cell, Column, Row, render_grid
@@ -15,7 +16,7 @@ from threshcli.report.summary import MOST_TENSORS, brief, label
 from threshcli.report.table import folded, warning_lines
 from threshcli.report.terminal import Style, Terminal
 from threshcli.report.totals import tensors_of
-from threshcli.results import FileResult, RunResult, Scalar, SweepRow, TensorResult, TensorSweep
+from threshcli.results import FileResult, RunResult, Scalar, TensorResult
 
 _OPERATORS = {"gt": ">", "ge": ">="}
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 from threshcli.report import figures
 from threshcli.results import RunResult, Scalar, TensorResult
@@ -13,8 +12,7 @@ Count = Literal["selected", "kept", "changed", "zeros_before", "zeros_after", "n
 _COUNTS: tuple[Count, ...] = ("selected", "kept", "changed", "zeros_before", "zeros_after", "nan", "inf")
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(NamedTuple):
     """What the tensors that a rule worked on come to; a count is None where none of them has it."""
 
     tensors: int

@@ -15,7 +15,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 from threshcli.containers.base import Contents
 from threshcli.dtypes import DType, Real
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 Ties = Literal["first", "all", "none"]
 
 
-@dataclass(frozen=True, slots=True)
-class Fitted:
+class Fitted(NamedTuple):
     """The tensor that a threshold is bound to: its name, its shape, the order of axes in which it is walked, whether a
     map may broadcast to it; the file that holds it, and the slot that the threshold is for."""
 
@@ -41,8 +40,7 @@ class Fitted:
     slot: str = "threshold"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(NamedTuple):
     """A threshold that was worked out over a population.
 
     `values` is the number, or several cuts in ascending order. A cut by rank also says which elements equal to it count
@@ -59,8 +57,7 @@ class Answer:
     warning: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Fixed:
+class Fixed(NamedTuple):
     """One number for the whole tensor; if it was worked out, with what is known of that. A cut by rank has elements
     equal to it, those at flat positions before `above`, that count as above it."""
 
@@ -74,8 +71,7 @@ class Fixed:
         return dtype.value(dtype.key(value)) if dtype.is_float and self.above is None else value
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
+class Spread(NamedTuple):
     """One number for each index along an axis, as it was worked out; positions of cuts by rank count inside the slice
     of that index."""
 
@@ -84,8 +80,7 @@ class Spread:
     found: tuple[Answer, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Mapped:
+class Mapped(NamedTuple):
     """One value an element: where they lie in the file `path`, seen with the tensor's shape in its walking order."""
 
     spec: str
@@ -95,8 +90,7 @@ class Mapped:
     view: View
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
+class Pending(NamedTuple):
     """A source whose study has not run yet."""
 
     spec: str
@@ -141,8 +135,7 @@ class Threshold(ABC):
         return {}
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(NamedTuple):
     """What a source that is worked out from data is told: whether the rule compares abs(x), bins for histograms of
     floats, what becomes of elements equal to a cut by rank."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -40,4 +40,4 @@ class EnergyThreshold(Worked):
         if not found.usable:
             raise self.useless("NaN")
         answer = yield from cut_at(terms.lens, found.cut, found.usable, found.kept, terms.ties)
-        return replace(answer, unusable=found.unusable)
+        return answer._replace(unusable=found.unusable)

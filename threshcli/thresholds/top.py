@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -53,4 +53,4 @@ class Top(Worked):
         asked, warning = kept, None
         if self.count is not None and self.count > found.usable:
             asked, warning = self.count, f"{self.text} asks for more than there are: all {found.usable:,} stay"
-        return replace(answer, asked=asked, unusable=found.unusable, warning=warning)
+        return answer._replace(asked=asked, unusable=found.unusable, warning=warning)

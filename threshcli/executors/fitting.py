@@ -1,0 +1,62 @@
+"""Thresholds worked out for the files of a call; imported where there are any to be worked out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, field
+
+from threshcli.engine.solving import Planned, Solver
+from threshcli.engine.studying import Desk
+from threshcli.errors import ThreshError
+from threshcli.plan.files import FilePlan, plan_file
+from threshcli.plan.names import Job
+from threshcli.plan.request import Request
+from threshcli.plan.tensors import Known
+from threshcli.storage import local
+from threshcli.thresholds.base import Maps
+
+
+@dataclass(frozen=True, slots=True)
+class Fitting:
+    """Works out what a request asks for: for each file when its turn comes, or once for all of them."""
+
+    request: Request
+    desk: Desk
+    maps: Maps
+    _shared: dict[int, Known] = field(default_factory=dict)
+    _held: dict[str, local.Source] = field(default_factory=dict)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether all files of the call have one threshold."""
+        return self.request.fit.scope.kind == "global"
+
+    def share(self, jobs: Sequence[Job], stack: ExitStack) -> None:
+        """Work out what all inputs share; the first that cannot be read ends the call, since without it every threshold
+        would be another."""
+        planned = []
+        for job in jobs:
+            reading = Job(job.input, None, None)  # what becomes of outputs is settled when their turn comes
+            with ExitStack() as closing:
+                try:
+                    source = closing.enter_context(local.Source(job.input))
+                    plan = plan_file(self.request, reading, source, self.maps, strict=False)
+                except ThreshError as error:
+                    raise error.located(job.input) from error
+                planned.append(Planned(plan, source.path))
+                if source.path != job.input:  # a pipe can be read once: its copy is kept
+                    self._held[job.input] = source
+                    stack.push(closing.pop_all())
+        self._shared.update(enumerate(Solver(self.request, self.desk, self.maps).together(planned)))
+
+    def source(self, job: Job) -> AbstractContextManager[local.Source]:
+        """An input; of a pipe the copy, if there is one."""
+        held = self._held.get(job.input)
+        return local.Source(job.input) if held is None else nullcontext(held)
+
+    def known(self, number: int, plan: FilePlan, source: local.Source) -> Known:
+        """The thresholds of a planned file, the `number`-th of the call."""
+        if self.is_shared:
+            return self._shared[number]
+        return Solver(self.request, self.desk, self.maps).each(Planned(plan, source.path))
