@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
 import numpy as np
 
 from threshcli import containers
+from threshcli.containers.base import Region
 from threshcli.engine.crew import Crew
 from threshcli.engine.ledger import crc_of, require
 from threshcli.engine.maps import MapSources
@@ -44,6 +46,8 @@ class Desk:
     verify: bool = False
     advance: Callable[[int], None] = _nobody
     """Told of bytes that are read, those of the first pass over everything."""
+    unchecked: dict[tuple[str, tuple[int, ...]], list[Region]] = field(default_factory=dict)
+    """Of files that were looked at, the regions whose checksums have not been compared yet, in order."""
 
     def answers(self, population: Population, studies: Sequence[Study[Any]], who: str) -> list[Any]:
         """The answers of studies that look at one population; a pass serves all that are still at work. An InputError
@@ -170,14 +174,20 @@ class Desk:
         return [found[index] for index in range(count)]
 
     def _verify(self, population: Population) -> None:
-        """Compare the stored CRC-32, where the container has any, of all that is read."""
+        """Compare the stored CRC-32, where the container has any, of all that is read: once, however often it is."""
         for (path, file), pieces in groupby(population.pieces, key=lambda piece: (piece.path, piece.file)):
-            offsets = [piece.view.offset for piece in pieces]
+            offsets = sorted({piece.view.offset for piece in pieces})
             try:
                 with Source(path) as source:
-                    for region in containers.identify(source).read(source).regions:
-                        if any(region.offset <= offset < region.offset + region.size for offset in offsets):
-                            require(region, crc_of(source.read, region))
+                    known = path, source.fingerprint
+                    if known not in self.unchecked:
+                        self.unchecked[known] = sorted(containers.identify(source).read(source).regions)
+                    regions = self.unchecked[known]
+                    for offset in offsets:
+                        at = bisect_right(regions, offset, key=lambda region: region.offset) - 1
+                        if at >= 0 and offset < regions[at].offset + regions[at].size:
+                            require(regions[at], crc_of(source.read, regions[at]))
+                            del regions[at]
             except ThreshError as error:
                 raise error.located(file) from error
 
