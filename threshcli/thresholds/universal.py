@@ -37,5 +37,6 @@ class Universal(Worked):
         found = yield from median(MAGNITUDE)
         if not found.usable:
             raise self.useless("NaN")
-        value = found.value / _NORMAL * math.sqrt(2 * math.log(found.usable))
+        largest = math.sqrt(2 * math.log(found.usable))
+        value = found.value / _NORMAL * largest if largest else 0.0
         return Answer(values=(exact(value),), usable=found.usable, unusable=found.unusable)
