@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import torch
 from safetensors.numpy import save_file
 
 from tests.harness import listed, refused, thresh
+from threshcli import containers
 
 
 @pytest.fixture
@@ -138,3 +140,42 @@ def test_positions_in_a_report_lie_in_the_slice(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.arange(20.0).reshape(2, 10))
     ran = thresh("solve", tmp_path / "x.npy", "-t", "top3", "--scope", "axis:0", "--json")
     assert ran.tensor["threshold"]["above"] == [10, 10]
+
+
+def test_a_header_is_read_as_often_for_many_tensors_as_for_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a large checkpoint would take hours."""
+    reads: list[Any] = []
+    identify = containers.identify
+
+    def counted(source: Any) -> Any:
+        reads.append(source)
+        return identify(source)
+
+    monkeypatch.setattr(containers, "identify", counted)
+    taken = []
+    for count in (2, 20):
+        torch.save({f"{number}": torch.ones(number + 1) for number in range(count)}, tmp_path / "x.pt")
+        save_file({f"{number}": np.ones(2) for number in range(count)}, tmp_path / "x.safetensors")
+        for name in ("x.pt", "x.safetensors"):
+            assert thresh("solve", tmp_path / name, "-t", "top1").status == 0
+        taken.append(len(reads))
+        reads.clear()
+    assert taken[0] == taken[1]
+
+
+def test_what_is_looked_at_is_checked(tmp_path: Path) -> None:
+    """A threshold of bytes that are not those that were stored is none; only of tensors that are looked at."""
+    torch.save({"a": torch.ones(100), "b": torch.ones(100) * 2}, tmp_path / "x.pt")
+    raw = (tmp_path / "x.pt").read_bytes()
+    (tmp_path / "x.pt").write_bytes(raw.replace(torch.full((100,), 2.0).numpy().tobytes(), bytes(400)))
+    for scope in ("tensor", "axis:0", "file", "global"):
+        refused(thresh("solve", tmp_path / "x.pt", "-t", "p50", "--scope", scope), 4, "x.pt: is damaged")
+        assert thresh("solve", tmp_path / "x.pt", "-t", "p50", "--scope", scope, "-k", "a", "-q").status == 0
+
+
+def test_the_noise_of_one_element_is_not_exceeded_by_luck(tmp_path: Path) -> None:
+    """sqrt(2 ln 1) is 0, and so is the threshold, even of an infinite element."""
+    for value in (3.0, np.inf):
+        np.save(tmp_path / "x.npy", np.array([value]))
+        ran = thresh("solve", tmp_path / "x.npy", "-t", "universal", "-q")
+        assert (ran.status, ran.out) == (0, "0\n"), ran.err
