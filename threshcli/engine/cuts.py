@@ -18,7 +18,7 @@ from threshcli.plan.tensors import TensorPlan
 from threshcli.rules.base import Rule
 from threshcli.spec import ZERO
 from threshcli.stats import Counts
-from threshcli.thresholds.base import Answer, Bound, Fixed, Mapped, Spread
+from threshcli.thresholds.base import Bound, Fixed, Mapped, Spread
 from threshcli.tiles import Tile, row_major
 
 Array = npt.NDArray[Any]
@@ -63,8 +63,8 @@ class _Table:
     def __init__(self, spread: Spread, dtype: DType) -> None:
         self.axis = spread.axis
         self._answers = spread.found
-        self.dtype = _table_dtype(spread.found, dtype)
-        codes = [_code(self.dtype, _compared(answer, dtype)) for answer in spread.found]
+        values = [answer.values[0] for answer in spread.found]
+        self.dtype, codes = _rounded(values, dtype) if dtype.is_float else _whole(values)
         self.codes: Array = np.array(codes, f"u{self.dtype.itemsize}")
         self.low = min((answer.values[0] for answer in spread.found), default=None)
         self.high = max((answer.values[0] for answer in spread.found), default=None)
@@ -77,27 +77,22 @@ class _Table:
         return np.array([answer.above for answer in self._answers], np.int64)
 
 
-def _compared(answer: Answer, dtype: DType) -> Real:
-    """A threshold as elements of a dtype are compared with it: rounded to floats."""
-    value = answer.values[0]
-    return dtype.value(dtype.key(value)) if dtype.is_float else value
+def _rounded(values: list[Real], dtype: DType) -> tuple[DType, list[int]]:
+    """Thresholds as floats of a dtype are compared with them: rounded to it, and stored in it if it has what they round
+    to, be that infinity or zero."""
+    keys = [dtype.key(value) for value in values]
+    if all(dtype.keys.low <= key <= dtype.keys.high for key in keys):
+        return dtype, [dtype.code(key) for key in keys]
+    return FLOAT64, [FLOAT64.code(FLOAT64.key(dtype.value(key))) for key in keys]
 
 
-def _code(dtype: DType, value: Real) -> int:
-    return dtype.limit(value, up=False) if dtype.is_float else dtype.code(int(value))
-
-
-def _table_dtype(found: tuple[Answer, ...], dtype: DType) -> DType:
-    """The dtype to compare in: that of floats, if it has what numbers round to, be that infinity or zero; for integers
-    one that is exact."""
-    values = [_compared(answer, dtype) for answer in found]
-    if dtype.is_float:
-        return dtype if all(dtype.encode(value) is not None for value in values) else FLOAT64
+def _whole(values: list[Real]) -> tuple[DType, list[int]]:
+    """Thresholds of integers, in a dtype that has them."""
     if all(isinstance(value, Fraction) and value.denominator == 1 for value in values):
         for whole in (INT64, DTYPES["uint64"]):
             if all(whole.keys.low <= value <= whole.keys.high for value in values):
-                return whole
-    return FLOAT64
+                return whole, [whole.code(int(value)) for value in values]
+    return FLOAT64, [FLOAT64.code(FLOAT64.key(value)) for value in values]
 
 
 class Cuts:
