@@ -158,7 +158,6 @@ def test_refusals_are_one_line(tmp_path: Path) -> None:
         thresh("binary", tmp_path / "x.npy", "-t", f"@{tmp_path / 'r.json'}", "-o", tmp_path / "o.npy"),
         2,
         "'x'",
-        hint=False,
     )
     (tmp_path / "r.json").write_text("[1, 2")
     refused(

@@ -12,8 +12,15 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
+from tests.files import write_codes
 from tests.harness import listed, refused, thresh
-from threshcli import containers
+from threshcli import containers, thresholds
+from threshcli.dtypes import DTYPES
+from threshcli.executors.local import Executor
+from threshcli.plan.fit import Fit, Scope
+from threshcli.plan.names import Names
+from threshcli.plan.request import Request
+from threshcli.rules.gradient import Gradient
 
 
 @pytest.fixture
@@ -179,3 +186,62 @@ def test_the_noise_of_one_element_is_not_exceeded_by_luck(tmp_path: Path) -> Non
         np.save(tmp_path / "x.npy", np.array([value]))
         ran = thresh("solve", tmp_path / "x.npy", "-t", "universal", "-q")
         assert (ran.status, ran.out) == (0, "0\n"), ran.err
+
+
+def test_a_file_that_changes_before_its_turn_is_refused_under_one_threshold_for_all(tmp_path: Path) -> None:
+    """The threshold was worked out from what it was."""
+    paths = [tmp_path / "a.npy", tmp_path / "b.npy"]
+    for number, path in enumerate(paths):
+        np.save(path, np.arange(8, dtype=np.float32) + number)
+    request = Request(
+        rule=Gradient(),
+        command="gradient",
+        thresholds={"threshold": thresholds.parse("top5")},
+        specs={"threshold": "top5"},
+        names=Names(out_dir=str(tmp_path / "out"), rule="gradient"),
+        fit=Fit(scope=Scope("global")),
+    )
+    executor = Executor(request, done=lambda _: np.save(paths[1], np.arange(9, dtype=np.float32)))
+    first, second = executor.run(request.names.jobs([str(path) for path in paths])).files
+    assert (first.status, second.status) == ("written", "failed")
+    assert second.error is not None
+    assert "has changed since" in second.error.message
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.npy"]
+
+
+def test_too_few_elements_along_an_axis_are_warned_of_once(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.arange(20, dtype=np.float32).reshape(4, 5))
+    asked = ("-t", "top9", "--scope", "axis:0", "-o", tmp_path / "o.npy", "--json")
+    (warning,) = thresh("gradient", tmp_path / "x.npy", *asked).json["files"][0]["warnings"]
+    assert "top9 asks for more than there are" in warning
+    assert "index 0 of axis 0, the first of 4" in warning
+
+
+def test_a_map_of_a_threshold_beyond_the_format_is_infinite(tmp_path: Path) -> None:
+    """448 is the largest of float8_e4m3fn: what compares as infinite must not become 448."""
+    dtype = DTYPES["float8_e4m3fn"]
+    write_codes(tmp_path / "x.safetensors", {"x": (dtype, [0x7E, 0x01, 0x7E])})
+    asked = ("-t", "p50", "--scale", "4")
+    assert thresh("solve", tmp_path / "x.safetensors", *asked, "-o", tmp_path / "m.npy").status == 0
+    assert np.load(tmp_path / "m.npy").tolist() == [np.inf] * 3
+
+
+def test_a_mask_that_is_missing_is_told_by_a_dry_run(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.arange(4, dtype=np.float32))
+    asked = ("-t", "p50", "--estimate-mask", tmp_path / "m.npy", "-n", "-o", tmp_path / "o.npy")
+    refused(thresh("gradient", tmp_path / "x.npy", *asked), 4, "m.npy: no such file")
+    np.save(tmp_path / "m.npy", np.ones(5, np.uint8))
+    refused(thresh("gradient", tmp_path / "x.npy", *asked), 2, "shape")
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        np.save(tmp_path / folder / "x.npy", np.arange(9, dtype=np.float32) + len(folder) + (folder == "b"))
+    paths = [str(tmp_path / folder / "x.npy") for folder in ("a", "b")]
+    assert [line.split("\t")[0] for line in thresh("solve", *paths, "-t", "top2", "-q").out.splitlines()] == paths
+    (tmp_path / "plan.json").write_text(thresh("solve", *paths, "-t", "top3", "--magnitude", "--json").out)
+    for path, folder in zip(paths, ("a", "b"), strict=True):
+        target = tmp_path / f"{folder}.npy"
+        assert thresh("gradient", path, "-t", f"@{tmp_path / 'plan.json'}", "-o", target).status == 0
+        assert np.count_nonzero(np.load(target)) == 3

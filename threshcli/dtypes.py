@@ -9,6 +9,7 @@ Nothing here imports NumPy or torch.
 from __future__ import annotations
 
 import math
+import struct
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, lru_cache
@@ -167,11 +168,17 @@ class DType:
         return _interval(self, compare, value, magnitude)
 
 
+_FORMATS = {"float64": "<d", "float32": "<f", "float16": "<e"}
+
+
 @lru_cache(maxsize=4096)
 def _key(dtype: DType, value: Real) -> int:
     if isinstance(value, float):
         return int(math.copysign(dtype.top if dtype.infinite else dtype.top + 1, value))
     magnitude = abs(value)
+    packed = _packed(dtype, magnitude)
+    if packed is not None:
+        return packed if value >= 0 else -packed
     if (not dtype.signed and magnitude < dtype.magnitude(0) * Fraction(3, 4)) or (not dtype.signed and value < 0):
         return -1
     low, high = 0, dtype.top + (not dtype.infinite)
@@ -183,6 +190,19 @@ def _key(dtype: DType, value: Real) -> int:
     twice, ends = 2 * magnitude, dtype.magnitude(low) + dtype.magnitude(low + 1)
     low += twice > ends or (twice == ends and low & 1)
     return low if value >= 0 else -low
+
+
+def _packed(dtype: DType, magnitude: Fraction) -> int | None:
+    """The key of a magnitude by the processor's own rounding, for formats that Python can pack; None for others, and
+    where rounding twice (to float64 first) might differ, or the number is too large."""
+    format = _FORMATS.get(dtype.name)
+    try:
+        near = float(magnitude)  # rounded to nearest even
+        if format is None or (format != "<d" and near != magnitude):
+            return None
+        return int.from_bytes(struct.pack(format, near), "little")
+    except OverflowError:
+        return None
 
 
 @lru_cache(maxsize=4096)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import PurePath
 from typing import Annotated, Any
 
 import typer
@@ -146,16 +146,21 @@ def bare(result: RunResult) -> Iterator[str]:
     """A line a tensor: its threshold; with its name before it where there are several, and the file's where there are
     several of those."""
     found = [(file, item) for file in result.files for item in file.tensors if item.threshold is not None]
+    names = [PurePath(file.input).name for file in result.files]
     for file, item in found:
-        labels = map(safe, _labels(file, item, len(found), len(result.files)))
+        labels = map(safe, _labels(file, item, len(found), names))
         yield "\t".join((*labels, ",".join(_texts(item))))
 
 
-def _labels(file: FileResult, item: TensorResult, tensors: int, files: int) -> tuple[str, ...]:
+def _labels(file: FileResult, item: TensorResult, tensors: int, names: list[str]) -> tuple[str, ...]:
     if tensors == 1:
         return ()
-    name = item.name if files == 1 else os.path.basename(file.input) if len(file.tensors) == 1 else file.input  # noqa: PTH119
-    return (name,) if files == 1 or len(file.tensors) == 1 else (name, item.name)
+    if len(names) == 1:
+        return (item.name,)
+    if len(file.tensors) > 1:
+        return file.input, item.name
+    name = PurePath(file.input).name
+    return (name if names.count(name) == 1 else file.input,)
 
 
 def _texts(item: TensorResult) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from threshcli.dtypes import DType, Real
@@ -45,13 +45,22 @@ def file_result(
 
 
 def _threshold_warnings(plan: FilePlan) -> list[str]:
-    found = [
-        (item.name, bound.found.warning)
+    return [
+        f"tensor {item.name!r}: {text}"
         for item in plan.tensors
         for bound in item.bounds.values()
-        if isinstance(bound, Fixed) and bound.found is not None
+        for text in _said(bound)
     ]
-    return [f"tensor {name!r}: {text}" for name, text in found if text]
+
+
+def _said(bound: Bound) -> Iterator[str]:
+    """What is to be said of a threshold; of those along an axis the first of it."""
+    if isinstance(bound, Fixed) and bound.found is not None and bound.found.warning:
+        yield bound.found.warning
+    if isinstance(bound, Spread):
+        said = [(index, answer.warning) for index, answer in enumerate(bound.found) if answer.warning]
+        if said:
+            yield f"{said[0][1]} (index {said[0][0]} of axis {bound.axis}, the first of {len(said):,})"
 
 
 def _nan_warnings(tensors: tuple[TensorResult, ...]) -> list[str]:

@@ -12,8 +12,7 @@ from threshcli.errors import UsageError
 from threshcli.plan.files import FilePlan
 from threshcli.plan.request import Request
 from threshcli.plan.tensors import Known, TensorPlan
-from threshcli.thresholds.base import Answer, Bound, Fitted, Fixed, Mapped, Maps, Spread, Worked
-from threshcli.thresholds.map import MapThreshold
+from threshcli.thresholds.base import Answer, Fixed, Maps, Spread, Worked
 
 _NOBODY = Answer(values=(Fraction(0),))  # a population without elements needs no threshold
 
@@ -108,24 +107,8 @@ class Solver:
         }
 
     def _piece(self, planned: Planned, item: TensorPlan) -> Piece:
-        plan = planned.plan
-        return Piece(
-            plan.job.input, planned.path, plan.fingerprint, item.tensor.view, item.tensor.dtype, self._mask(plan, item)
-        )
-
-    def _mask(self, plan: FilePlan, item: TensorPlan) -> Mapped | None:
-        """The elements of `--estimate-mask` that stand for this tensor's."""
-        path = self.request.fit.mask
-        if path is None:
-            return None
-        source = MapThreshold.parse("@" + path)
-        plain = tuple(range(len(item.tensor.shape)))
-        bound: Bound | None = None
-        if source is not None:
-            bound = source.bind(
-                Fitted(item.name, item.tensor.shape, plain, self.request.broadcast, plan.job.input), self.maps
-            )
-        return bound if isinstance(bound, Mapped) else None
+        plan, tensor = planned.plan, item.tensor
+        return Piece(plan.job.input, planned.path, plan.fingerprint, tensor.view, tensor.dtype, item.mask)
 
 
 def _inside(answer: Answer, elements: int, start: int = 0) -> Answer:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from threshcli.engine.solving import Planned, Solver
 from threshcli.engine.studying import Desk
-from threshcli.errors import ThreshError
+from threshcli.errors import InputError, ThreshError
 from threshcli.plan.files import FilePlan, plan_file
 from threshcli.plan.names import Job
 from threshcli.plan.request import Request
@@ -24,7 +24,7 @@ class Fitting:
     request: Request
     desk: Desk
     maps: Maps
-    _shared: dict[int, Known] = field(default_factory=dict)
+    _shared: dict[int, tuple[FilePlan, Known]] = field(default_factory=dict)
     _held: dict[str, local.Source] = field(default_factory=dict)
 
     @property
@@ -48,7 +48,8 @@ class Fitting:
                 if source.path != job.input:  # a pipe can be read once: its copy is kept
                     self._held[job.input] = source
                     stack.push(closing.pop_all())
-        self._shared.update(enumerate(Solver(self.request, self.desk, self.maps).together(planned)))
+        found = Solver(self.request, self.desk, self.maps).together(planned)
+        self._shared.update(enumerate(zip([item.plan for item in planned], found, strict=True)))
 
     def source(self, job: Job) -> AbstractContextManager[local.Source]:
         """An input; of a pipe the copy, if there is one."""
@@ -58,5 +59,8 @@ class Fitting:
     def known(self, number: int, plan: FilePlan, source: local.Source) -> Known:
         """The thresholds of a planned file, the `number`-th of the call."""
         if self.is_shared:
-            return self._shared[number]
+            before, known = self._shared[number]
+            if before.fingerprint != plan.fingerprint:
+                raise InputError("has changed since the thresholds were worked out", hint="run the command again")
+            return known
         return Solver(self.request, self.desk, self.maps).each(Planned(plan, source.path))

@@ -9,7 +9,8 @@ from threshcli.containers.base import Container, Contents, OutTensor, Tensor
 from threshcli.dtypes import DType, Real
 from threshcli.errors import UsageError
 from threshcli.plan.request import Request
-from threshcli.thresholds.base import Answer, Bound, Fitted, Fixed, Maps, Pending, Spread, Worked
+from threshcli.thresholds.base import Answer, Bound, Fitted, Fixed, Mapped, Maps, Pending, Spread, Worked
+from threshcli.thresholds.map import MapThreshold
 from threshcli.tiles import View
 
 
@@ -27,6 +28,7 @@ class TensorPlan(NamedTuple):
     applied: bool
     reason: str | None
     bounds: Mapping[str, Bound]
+    mask: Mapped | None = None
     place: int | None = None
     residual_place: int | None = None
     residual_swapped: bool = False
@@ -54,12 +56,14 @@ def plan_tensor(request: Request, where: Place, chosen: bool, kind: Container, m
     opaque = tensor.dtype.kind == "opaque"
     order = plain if opaque else kind.axes(tensor.view.order or plain)
     bounds: Mapping[str, Bound] = {}
+    mask: Mapped | None = None
     out_dtype = tensor.dtype
     if refusal is None:
         out_dtype = request.out_dtype or tensor.dtype
         try:
             _check_dtypes(request, tensor.dtype, out_dtype)
             bounds = _bind(request, where, order, maps, known)
+            mask = _mask(request, where, maps)
         except UsageError as error:
             raise UsageError(f"tensor {name!r}: {error.what}", hint=error.hint) from error
     return TensorPlan(
@@ -78,6 +82,7 @@ def plan_tensor(request: Request, where: Place, chosen: bool, kind: Container, m
         applied=refusal is None,
         reason=refusal,
         bounds=bounds,
+        mask=mask,
     )
 
 
@@ -109,6 +114,16 @@ def _bind(request: Request, where: Place, order: tuple[int, ...], maps: Maps, kn
     for values in _combinations(bounds):
         request.rule.check_values(tensor.dtype, values)
     return bounds
+
+
+def _mask(request: Request, where: Place, maps: Maps) -> Mapped | None:
+    """The elements of `--estimate-mask` that stand for a tensor's, in C order."""
+    path = request.fit.mask
+    source = None if path is None else MapThreshold.parse("@" + path)
+    if source is None:
+        return None
+    shape = where.contents.tensors[where.number].shape
+    return source.bind(Fitted(where.name, shape, tuple(range(len(shape))), request.broadcast, where.file), maps)
 
 
 def _check_source(request: Request, source: Worked, tensor: Tensor) -> None:

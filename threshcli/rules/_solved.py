@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from threshcli.dtypes import DType
-from threshcli.kernels.base import Block, Cut, Kernels
+from threshcli.kernels.base import Block, Cut, Kernels, Rank, Scalar, Tied
 from threshcli.rules.base import Outcome, Rule
 
 
@@ -19,9 +19,13 @@ class Solved(Rule):
 
     def apply(self, k: Kernels, x: Block, out: DType, *cuts: Cut) -> Outcome:
         selected = k.compare(x, "gt", cuts[0], magnitude=self.magnitude)
-        compared = x.dtype if x.dtype.is_float else out  # a number is rounded to floats before it is compared
-        value = k.bound(cuts[0], compared, up=False)
-        return Outcome(k.cast(k.select(selected, value, value, compared), out), selected)
+        cut, dtype = cuts[0], x.dtype
+        if isinstance(cut, Tied):
+            cut = cut.value
+        elif isinstance(cut, Scalar) and not isinstance(cut, Rank) and dtype.is_float:
+            cut = Scalar(dtype.value(dtype.key(cut.value)))  # a number is rounded to floats before it is compared
+        value = k.bound(cut, out, up=False)
+        return Outcome(k.select(selected, value, value, out), selected)
 
 
 @dataclass(frozen=True)

@@ -144,7 +144,7 @@ def _between(result: Ranking, mix: Callable[[float, float], float], name: str) -
         a, b = (float(ranked.value) for ranked in result.found)
         if a != b and (math.isinf(a) or math.isinf(b)):
             ends = "two infinite elements" if a == -b else "a finite and an infinite element"
-            raise InputError(f"has no {name}: it lies between {ends}")
+            raise InputError(f"has no {name}: it lies between {ends}", hint="choose another, or a rank such as top10%")
         value = a if a == b else mix(a, b)
     return Percentile(value, result.usable, result.unusable)
 

@@ -23,8 +23,8 @@ _FIT = ("scope", "ties", "scale", "offset", "at_least", "at_most", "ignore_zero"
 class ReportThreshold(Threshold):
     """`@report.json`: the thresholds that `solve --json`, or any rule with `--json`, has reported, by tensor name.
 
-    Where several files of the report have a tensor of that name, the one whose file has the same name counts. A cut by
-    rank comes with its ties, so that the same elements stay.
+    Where several files of the report have a tensor of that name, the same file counts, or one of the same name. A cut
+    by rank comes with its ties, so that the same elements stay.
     """
 
     form: ClassVar[str] = "@report.json"
@@ -68,12 +68,16 @@ class ReportThreshold(Threshold):
     def _entry(self, tensor: Fitted, held: Mapping[str, list[tuple[str, Any]]]) -> dict[str, Any]:
         """The report's threshold for a tensor and a slot."""
         found = held.get(tensor.name, [])
-        same = [entry for entry in found if _last(entry[0]) == _last(tensor.file)]
+        same = [entry for entry in found if entry[0] == tensor.file]
+        same = same or [entry for entry in found if _last(entry[0]) == _last(tensor.file)]
         wanted = [entry for _, entry in same or found]
         if not wanted:
             near = difflib.get_close_matches(tensor.name, held, 3) or sorted(held)[:3]
             names = ", ".join(repr(name) for name in near) or "none at all"
-            raise UsageError(f"{self.path} has no threshold for {tensor.name!r}; it has {names}")
+            raise UsageError(
+                f"{self.path} has no threshold for {tensor.name!r}; it has {names}",
+                hint="make the report from the same tensors, or choose those that it has with --tensor GLOB",
+            )
         if any(entry != wanted[0] for entry in wanted[1:]):
             raise UsageError(
                 f"{self.path} has several thresholds for {tensor.name!r}", hint="solve files of different names"
