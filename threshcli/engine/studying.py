@@ -82,16 +82,26 @@ class Desk:
         whole = [number for number, fold in enumerate(folds) if fold.stretches(population.elements) is None]
         if whole:
             told = replace(self, advance=advance)
-            told._read(population, population.everything(size), folds, whole, total)
+            told._read(population, population.everything(size), folds, whole, total, alone=False)
         for number, fold in enumerate(folds):
             ends = fold.stretches(population.elements)
             if ends is not None:
-                replace(self, advance=_nobody)._read(population, population.some(ends, size), folds, [number], total)
+                told, some = replace(self, advance=_nobody), population.some(ends, size)
+                told._read(population, some, folds, [number], total, alone=True)
         return total
 
     def _read(
-        self, population: Population, stretches: Iterator[Stretch], folds: Folds, wanted: list[int], total: list[Any]
+        self,
+        population: Population,
+        stretches: Iterator[Stretch],
+        folds: Folds,
+        wanted: list[int],
+        total: list[Any],
+        *,
+        alone: bool,
     ) -> None:
+        """Add the states of some folds over these stretches to `total`. Samples are read `alone`: two workers would
+        spend more time on taking turns at the interpreter than on the few elements of each stretch."""
         for (path, file), several in groupby(stretches, key=lambda item: (item.piece.path, item.piece.file)):
             states: dict[int, list[Any]] = {}
 
@@ -105,7 +115,7 @@ class Desk:
 
             try:
                 with Source(path) as source, MapSources() as maps:
-                    self.crew.run(several, fold_one, alone=source.size < _ALONE)
+                    self.crew.run(several, fold_one, alone=alone or source.size < _ALONE)
                     source.check_unchanged()
                     maps.check_unchanged()
             except ThreshError as error:
@@ -122,7 +132,12 @@ class Desk:
         mask = self._mask(maps, piece, tile, k, data)
         if piece.dtype is not population.dtype:
             data = convert.cast(data, piece.dtype, population.dtype)
-        return Sample(data, population.dtype, stretch.position, mask)
+
+        def room(count: int, kind: Any) -> Array:
+            found: Array = np.frombuffer(k.buffer(count * np.dtype(kind).itemsize), kind)
+            return found
+
+        return Sample(data, population.dtype, stretch.position, mask, room)
 
     def _mask(self, maps: MapSources, piece: Piece, tile: Tile, k: Kernels, data: Array) -> Array | None:
         """Which of these elements belong to the population; None for all."""

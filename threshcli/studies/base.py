@@ -17,7 +17,7 @@ can be pickled, so that another machine may send its own. Folds keep nothing: th
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -28,6 +28,8 @@ from threshcli.dtypes import DTYPES, FLOAT64, DType
 from threshcli.kernels._numpy_convert import native
 
 Array = npt.NDArray[Any]
+Room = Callable[[int, Any], Array]
+"""Makes an array of so many elements of a NumPy dtype, whatever is in it."""
 S = TypeVar("S")
 A = TypeVar("A")
 
@@ -47,40 +49,42 @@ class Lens:
             return DTYPES[f"uint{dtype.bits}"]
         return dtype
 
-    def see(self, data: Array, dtype: DType) -> Array:
+    def see(self, data: Array, dtype: DType, room: Room = np.empty) -> Array:
         """Elements as they are stored (NumPy's own dtype for float32/64 and integers, unsigned bits for the narrow
-        float formats and bool), seen through the lens, stored as `self.dtype(dtype)` is."""
+        float formats and bool), seen through the lens, stored as `self.dtype(dtype)` is. `room` makes new arrays."""
         if self.centre is not None:
             with np.errstate(all="ignore"):  # a signalling NaN, a distance beyond float64
-                distance = native(data, dtype).astype(np.float64)
+                distance = room(data.size, np.float64)
+                np.copyto(distance, native(data, dtype), casting="unsafe")
                 distance -= self.centre
                 return np.abs(distance, out=distance)
         if not self.magnitude or dtype.kind in ("uint", "bool") or not dtype.signed:
             return data
         if dtype.kind == "int":
-            return np.abs(data).view(f"u{dtype.itemsize}")
+            return np.abs(data, out=room(data.size, data.dtype)).view(f"u{dtype.itemsize}")
         if not dtype.negative_zero:  # the sign bit alone is the NaN of these formats: it stays
             return np.where(data == dtype.nan, data, data & (dtype.sign - 1)).astype(data.dtype)
         bits = data.view(f"u{dtype.itemsize}")
-        found: Array = (bits & bits.dtype.type(dtype.sign - 1)).view(data.dtype)
-        return found
+        found: Array = np.bitwise_and(bits, bits.dtype.type(dtype.sign - 1), out=room(bits.size, bits.dtype))
+        return found.view(data.dtype)
 
 
 VALUE, MAGNITUDE = Lens(), Lens(magnitude=True)
 
 
 class Sample:
-    """A stretch of a population: the elements from position `start` on, of which `mask` (all, if None) belong to it."""
+    """A stretch of a population: the elements from position `start` on, of which `mask` (all, if None) belong to it.
+    Who has buffers to use again lends them as `room`: new arrays of this size are dear."""
 
-    def __init__(self, data: Array, dtype: DType, start: int, mask: Array | None = None) -> None:
+    def __init__(self, data: Array, dtype: DType, start: int, mask: Array | None = None, room: Room = np.empty) -> None:
         self.start, self.count, self.mask = start, data.size, mask
-        self._data, self._dtype = data, dtype
+        self._data, self._dtype, self._room = data, dtype, room
         self._seen: dict[Lens, Array] = {}
 
     def whole(self, lens: Lens) -> Array:
         """All elements of the stretch, seen through a lens, whether or not they belong to the population."""
         if lens not in self._seen:
-            self._seen[lens] = lens.see(self._data, self._dtype)
+            self._seen[lens] = lens.see(self._data, self._dtype, self._room)
         return self._seen[lens]
 
     def seen(self, lens: Lens) -> tuple[Array, DType]:
