@@ -116,17 +116,21 @@ class Summary:
 
     def _asked(self, tensors: Sequence[TensorResult], total: bool) -> Cell:
         """How many elements were to stay, how many did, and how many are equal to the cut. What several tensors were
-        asked for together stands in the row of totals, or in that of the only file."""
+        asked for together stands in the row of totals, or in that of the only tensor."""
         ranks = _ranks(tensors)
         if not ranks:
             return Cell(NOTHING)
-        shared = self.run.params.get("scope") in ("file", "global")
-        counts = [used.asked or 0 for used in ranks]
-        asked = "" if shared and not total else figures.count(counts[0] if shared else sum(counts))
         kept = Totals.of(tensors).sum(self.chosen)
-        ties = ranks[0].tied or 0 if shared else sum(used.tied or 0 for used in ranks)
         after = NOTHING if kept is None else figures.count(kept)
-        return Cell(asked, joint="->", after=f"{after} ({figures.count(ties)} tied)" if ties > len(ranks) else after)
+        scope = self.run.params.get("scope")
+        if scope in ("file", "global"):
+            if not total and len(_ranks(list(tensors_of(self.run)))) > 1:
+                return Cell("", joint="->", after=after)
+            each = [found for file in self.run.files if (found := _ranks(file.tensors))]
+            ranks = [found[0] for found in each[: 1 if scope == "global" else None]]
+        asked, ties = sum(used.asked or 0 for used in ranks), sum(used.tied or 0 for used in ranks)
+        told = f"{after} ({figures.count(ties)} tied)" if ties > len(ranks) else after
+        return Cell(figures.count(asked), joint="->", after=told)
 
     def _cells(
         self, what: tuple[str, Sequence[TensorResult]], output: Cell, *, total: bool = False
