@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from itertools import accumulate
+from typing import NamedTuple
 
 from threshcli.dtypes import DTYPES, FLOAT64, INT64, DType
 from threshcli.errors import UsageError
@@ -13,8 +13,7 @@ from threshcli.thresholds.base import Mapped
 from threshcli.tiles import LEAF, Tile, View, tiles
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """A tensor, or a part of one, in C order of its axes; `mask` says which elements belong to the population. `file`
     is what people call the file at `path`."""
 
@@ -28,7 +27,7 @@ class Piece:
     def slices(self, axis: int, first: int, count: int) -> Piece:
         """Indices [first, first + count) along an axis, one after the other."""
         mask = None if self.mask is None else self.mask._replace(view=_slices(self.mask.view, axis, first, count))
-        return replace(self, view=_slices(self.view, axis, first, count), mask=mask)
+        return self._replace(view=_slices(self.view, axis, first, count), mask=mask)
 
 
 def _slices(view: View, axis: int, first: int, count: int) -> View:
@@ -37,8 +36,7 @@ def _slices(view: View, axis: int, first: int, count: int) -> View:
     return moved._replace(offset=offset, shape=(count, *moved.shape[1:]))
 
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
+class Stretch(NamedTuple):
     """Elements of one piece, and the position of the first in the population."""
 
     piece: Piece

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 from threshcli.engine.population import Piece, Population
 from threshcli.engine.studying import Desk
@@ -17,8 +18,7 @@ from threshcli.thresholds.base import Answer, Fixed, Maps, Spread, Worked
 _NOBODY = Answer(values=(Fraction(0),))  # a population without elements needs no threshold
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
+class Planned(NamedTuple):
     """A planned file, and the path at which its bytes are to be had: of a pipe, those of the copy that was made."""
 
     plan: FilePlan

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from random import Random
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,6 +30,7 @@ HEAVY = 128
 """One value that makes up a share of 1 / HEAVY of the sample gets a span of its own: it is counted, not collected."""
 ROOM = 1 << 25
 """Bytes of elements that may be collected at once."""
+_WORD = (1 << 64) - 1
 
 
 class Span(NamedTuple):
@@ -69,16 +69,14 @@ class Blocks(Fold[Sampled]):
 
     def stretches(self, elements: int) -> Iterator[tuple[int, int]]:
         count = min(max(BLOCKS, math.isqrt(elements // 32)), MOST_BLOCKS, elements)
-        chance = Random(0)  # the same places in every run
         for part in range(count):
             low, high = part * elements // count, (part + 1) * elements // count
             free = max(0, high - low - BLOCK)
-            start = low + (free if part == count - 1 else int(chance.random() * (free + 1)))
+            start = low + (free if part == count - 1 else _scattered(part) * (free + 1) >> 32)
             yield start, min(start + BLOCK, high)
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
+class Spread(NamedTuple):
     """A sample in ascending order; in the order of positions with the size of each block; elements it stands for."""
 
     ordered: Array
@@ -152,6 +150,15 @@ def spans(sample: Spread, ranks: Sequence[int], dtype: DType) -> tuple[Span, ...
         else:
             merged.append(span)
     return tuple(part for span in merged for part in sample.apart(span))
+
+
+def _scattered(number: int) -> int:
+    """32 bits that depend on a number as if by chance, the same in every run (the finalizer of SplitMix: Steele, Lea &
+    Flood 2014, doi:10.1145/2660193.2660195)."""
+    bits = (number + 1) * 0x9E3779B97F4A7C15 & _WORD
+    bits = (bits ^ bits >> 30) * 0xBF58476D1CE4E5B9 & _WORD
+    bits = (bits ^ bits >> 27) * 0x94D049BB133111EB & _WORD
+    return (bits ^ bits >> 31) >> 32
 
 
 @dataclass(slots=True)

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from threshcli.dtypes import DType, Real
 from threshcli.errors import InputError
 from threshcli.studies._brackets import Blocks, Collect, Sampled, Span, spans, spread
 from threshcli.studies._gather import Codes, Gather
 from threshcli.studies._ordered import Found, find, joined, shift, tally
-from threshcli.studies._prefixes import by_counting
 from threshcli.studies.base import Lens, Study
 
 SMALL = 1 << 22
@@ -27,8 +26,7 @@ Wanted = Callable[[int], Sequence[int]]
 """The 0-based ascending ranks that are wanted among so many elements; rank 0 is the smallest."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ranked:
+class Ranked(NamedTuple):
     """One order statistic: the exact value of the element, how many elements are smaller (-0.0 equals 0.0), and how
     many are equal to it, itself included."""
 
@@ -37,8 +35,7 @@ class Ranked:
     equal: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ranking:
+class Ranking(NamedTuple):
     """The order statistics that were wanted, in the order wanted, of the `usable` elements that are not NaN."""
 
     usable: int
@@ -46,8 +43,7 @@ class Ranking:
     found: tuple[Ranked, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Percentile:
+class Percentile(NamedTuple):
     """A percentile of the `usable` elements that are not NaN, rounded to float64; NaN where there are none."""
 
     value: float
@@ -101,6 +97,8 @@ def _of_many(lens: Lens, dtype: DType, wanted: Wanted) -> Study[Ranking]:
     del state
     missing = sorted(set(ranks) - found.keys())
     if missing:
+        from threshcli.studies._prefixes import by_counting  # late: hardly ever needed
+
         found |= yield from by_counting(lens, dtype, missing)
     return Ranking(usable, unusable, _ranked((found[rank] for rank in ranks), dtype))
 
