@@ -38,6 +38,22 @@ def key_ranges(dtype: DType, *, magnitude: bool = False) -> st.SearchStrategy[Ra
     return st.builds(Range, keys, keys)
 
 
+@st.composite
+def mutated(draw: st.DrawFn, content: bytes, *, within: int, times: int) -> bytes:
+    """These bytes after up to so many changes in their beginning: a byte is another, some are gone, some are put in."""
+    changed = bytearray(content)
+    for _ in range(draw(st.integers(1, times))):
+        at = draw(st.integers(0, within))
+        match draw(st.integers(0, 2)):
+            case 0:
+                changed[at : at + 1] = bytes([draw(st.integers(0, 255))])
+            case 1:
+                del changed[at : at + draw(st.integers(1, 20))]
+            case _:
+                changed[at:at] = draw(st.binary(max_size=8))
+    return bytes(changed)
+
+
 fractions = st.one_of(
     st.fractions(max_denominator=1000),
     st.floats(allow_nan=False, allow_infinity=False).map(Fraction),

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.harness import thresh
+from tests.strategies import mutated
 from threshcli import containers
 from threshcli.containers.base import Contents
 from threshcli.errors import InputError, ThreshError
@@ -125,16 +126,6 @@ def test_mutated_files_give_nothing_but_our_own_errors(data: st.DataObject, tmp_
     """Bytes changed, cut or put in anywhere in the header."""
     stream = io.BytesIO()
     np.save(stream, np.arange(12.0).reshape(3, 4))
-    content = bytearray(stream.getvalue())
-    for _ in range(data.draw(st.integers(1, 6))):
-        at = data.draw(st.integers(0, 140))
-        match data.draw(st.integers(0, 2)):
-            case 0:
-                content[at : at + 1] = bytes([data.draw(st.integers(0, 255))])
-            case 1:
-                del content[at : at + data.draw(st.integers(1, 20))]
-            case _:
-                content[at:at] = data.draw(st.binary(max_size=8))
-    (tmp_path / "x.npy").write_bytes(bytes(content))
+    (tmp_path / "x.npy").write_bytes(data.draw(mutated(stream.getvalue(), within=140, times=6)))
     with contextlib.suppress(ThreshError):
         read(tmp_path / "x.npy")

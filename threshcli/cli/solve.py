@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from threshcli.cli import options
+from threshcli.cli import _looking, options
 from threshcli.cli.command import conclude, fitting, jobs_of
 from threshcli.cli.outside import Outside
 from threshcli.dtypes import DTYPES, FLOAT64, DType
@@ -33,9 +33,6 @@ _Threshold = Annotated[
         rich_help_panel=options.THRESHOLDS,
         show_default=False,
     ),
-]
-_Magnitude = Annotated[
-    bool, typer.Option("--magnitude", help="Look at abs(x).", rich_help_panel=options.THRESHOLDS, show_default=False)
 ]
 _Map = Annotated[
     str | None,
@@ -66,7 +63,7 @@ def command(outside: Outside) -> Callable[..., int]:
     def solve(
         files: options.Files,
         threshold: _Threshold = None,
-        magnitude: _Magnitude = False,
+        magnitude: _looking.Magnitude = False,
         scope: options.Scope = "tensor",
         ties: options.Ties = "first",
         scale: options.Scale = None,
@@ -77,8 +74,8 @@ def command(outside: Outside) -> Callable[..., int]:
         estimate_mask: options.EstimateMask = None,
         bins: options.Bins = 256,
         broadcast: options.Broadcast = False,
-        tensor: options.Tensor = None,
-        exclude: options.Exclude = None,
+        tensor: _looking.Tensor = None,
+        exclude: _looking.Exclude = None,
         output: _Map = None,
         overwrite: options.Overwrite = False,
         jobs: options.Jobs = "auto",

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from threshcli.report import cuts, figures
 from threshcli.report.figures import NOTHING
-from threshcli.report.grid import Cell, Column, Row, render_grid
+from threshcli.report.grid import Cell, Column, Row
 from threshcli.report.summary import brief, label
-from threshcli.report.table import folded, warning_lines
+from threshcli.report.table import laid_out
 from threshcli.report.terminal import Terminal
 from threshcli.results import FileResult, RunResult, Scalar, TensorResult, ThresholdUsed
 
@@ -30,10 +30,9 @@ _COLUMNS = (
 def render_solve(run: RunResult, terminal: Terminal, *, verbose: bool) -> str:
     """A row for each tensor that has a threshold."""
     rows = [row for file in run.files for row in _rows(file)]
-    lines = render_grid(_COLUMNS, rows, terminal) if rows else []
     spec, scope = run.params.get("threshold"), run.params.get("scope")
     what = f"{spec} of {'|x|' if run.params.get('magnitude') else 'x'}, scope {scope}, {figures.duration(run.seconds)}"
-    return "".join(f"{line}\n" for line in [*lines, *folded([(what, ""), *warning_lines(run, verbose)], terminal)])
+    return laid_out(run, _COLUMNS, rows, [what], terminal, verbose=verbose)
 
 
 def _rows(file: FileResult) -> Iterator[Row]:

@@ -10,10 +10,10 @@ from typing import Self
 from threshcli.findings import SweepRow, TensorSweep
 from threshcli.report import figures
 from threshcli.report.figures import NOTHING
-from threshcli.report.grid import Cell, Column, Row, render_grid
+from threshcli.report.grid import Cell, Column, Row
 from threshcli.report.machine import render_look
 from threshcli.report.summary import MOST_TENSORS, brief, label
-from threshcli.report.table import folded, warning_lines
+from threshcli.report.table import laid_out
 from threshcli.report.terminal import Style, Terminal
 from threshcli.report.totals import tensors_of
 from threshcli.results import FileResult, RunResult, Scalar, TensorResult
@@ -116,10 +116,7 @@ def _sums_shown(sums: _Sums) -> dict[str, object]:
 def table(run: RunResult, terminal: Terminal, *, verbose: bool) -> str:
     """The report for people."""
     shape = _Table(run, verbose)
-    rows = list(shape.rows())
-    lines = render_grid(shape.columns(), rows, terminal) if rows else []
-    below: list[tuple[str, Style]] = [(text, "") for text in shape.closing()]
-    return "".join(f"{line}\n" for line in [*lines, *folded([*below, *warning_lines(run, verbose)], terminal)])
+    return laid_out(run, shape.columns(), list(shape.rows()), shape.closing(), terminal, verbose=verbose)
 
 
 class _Table:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from threshcli.report import figures
-from threshcli.report.grid import render_grid
+from threshcli.report.grid import Column, Row, render_grid
 from threshcli.report.summary import Summary
 from threshcli.report.terminal import Style, Terminal
 from threshcli.report.texts import wrap
@@ -21,8 +21,21 @@ _STATES: tuple[FileStatus, ...] = ("written", "dry-run", "skipped", "failed")
 def render_table(run: RunResult, terminal: Terminal, *, verbose: bool) -> str:
     """The table of a run and the lines below it; a row a file where there are many tensors, unless `verbose`."""
     summary = Summary(run, verbose)
-    lines = render_grid(summary.columns, summary.rows, terminal) if run.files else []
-    below: list[tuple[str, Style]] = [(text, "") for text in _closing(summary)]
+    return laid_out(run, summary.columns, summary.rows, _closing(summary), terminal, verbose=verbose)
+
+
+def laid_out(
+    run: RunResult,
+    columns: Sequence[Column],
+    rows: Sequence[Row],
+    closing: Iterable[str],
+    terminal: Terminal,
+    *,
+    verbose: bool,
+) -> str:
+    """A table, if there are rows, the lines that close it, and what the run warns of."""
+    lines = render_grid(columns, rows, terminal) if rows else []
+    below: list[tuple[str, Style]] = [(text, "") for text in closing]
     return "".join(f"{line}\n" for line in [*lines, *folded([*below, *warning_lines(run, verbose)], terminal)])
 
 
