@@ -68,7 +68,7 @@ class Blocks(Fold[Sampled]):
         return Sampled()
 
     def stretches(self, elements: int) -> Iterator[tuple[int, int]]:
-        count = min(max(BLOCKS, math.isqrt(elements // 32)), MOST_BLOCKS, elements)
+        count = min(max(BLOCKS, math.isqrt(elements // 64)), MOST_BLOCKS, elements)
         for part in range(count):
             low, high = part * elements // count, (part + 1) * elements // count
             free = max(0, high - low - BLOCK)
