@@ -166,3 +166,14 @@ def test_refusals_are_one_line(tmp_path: Path) -> None:
         "is not JSON",
     )
     assert listed(tmp_path) == ["r.json", "x.npy"]
+
+
+def test_what_was_asked_of_all_tensors_together_is_not_asked_of_each_again(weights: Path) -> None:
+    """Under `--scope global` a report repeats it for each tensor; the table must not add it up."""
+    folder = weights.parent
+    asked = ("-t", "top100", "--scope", "global", "-x", "empty")
+    (folder / "plan.json").write_text(thresh("solve", weights, *asked, "--magnitude", "--json").out)
+    ran = thresh("gradient", weights, "-t", f"@{folder / 'plan.json'}", "-x", "empty", "-o", folder / "y.safetensors")
+    assert (ran.status, "ASKED" in ran.out) == (0, False)
+    own = thresh("gradient", weights, *asked, "-o", folder / "z.safetensors")
+    assert "100 -> 100" in own.out

@@ -41,6 +41,8 @@ class ReportThreshold(Threshold):
     def bind(self, tensor: Fitted, maps: Maps) -> Fixed | Spread:
         entry = self._entry(tensor, self._by_name(maps.report(self.path)))
         spec = entry.get("spec")
+        if self.provenance(tensor.slot, maps).get("scope") in ("file", "global"):
+            entry = {**entry, "asked": None, "tied": None}  # asked of several tensors together: not of this one
         try:
             return _bound(spec if isinstance(spec, str) else self.text, entry, tensor)
         except (TypeError, ValueError, OverflowError) as error:
