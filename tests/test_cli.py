@@ -200,3 +200,13 @@ def test_a_link_to_the_input_is_the_input(folder: Path) -> None:
     Path("soft.npy").symlink_to("m.npy")
     for name in ("hard.npy", "soft.npy"):
         refused(thresh("binary", "m.npy", "-t", "1", "-o", name, "--overwrite"), 5, "input itself")
+
+
+def test_without_anything_the_help_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """The first thing that a newcomer may type; nothing was done, so that the status is not 0."""
+    assert thresh("--help").status == 0
+    asked = capsys.readouterr().out
+    ran = thresh()
+    assert (ran.status, ran.err) == (2, "")
+    assert capsys.readouterr().out == asked
+    assert asked.startswith("Usage: thresh")

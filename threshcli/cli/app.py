@@ -44,7 +44,6 @@ def build(outside: Outside, only: str | None = None) -> typer.Typer:
     app = typer.Typer(
         name="thresh",
         help=HELP,
-        no_args_is_help=True,
         add_completion=True,
         context_settings=_CONTEXT,
         rich_markup_mode=None,
@@ -76,6 +75,8 @@ def run(arguments: list[str], outside: Outside | None = None) -> int:
     """Run a command line; returns the exit status. Errors become one line and a hint on standard error."""
     outside = outside or Outside.process()
     debug = "--debug" in arguments
+    if not arguments:  # help is what is missing, yet nothing was done
+        return run(["--help"], outside) or UsageError.exit_code
     try:
         known = {*rules.names(), *LOOKING}
         only = arguments[0] if arguments and arguments[0] in known else None
@@ -103,7 +104,5 @@ def _usage(error: Any, outside: Outside, debug: bool) -> int:
     context = getattr(error, "ctx", None)
     path = getattr(context, "command_path", None) or "thresh"
     message = " ".join(str(error.format_message()).split())
-    if not message:  # help was shown instead
-        return int(getattr(error, "exit_code", 2))
     message = message[0].lower() + message[1:].rstrip(".")
     return outside.complain(UsageError(message, hint=f"see: {path} --help"), debug)
