@@ -177,3 +177,17 @@ def test_what_was_asked_of_all_tensors_together_is_not_asked_of_each_again(weigh
     assert (ran.status, "ASKED" in ran.out) == (0, False)
     own = thresh("gradient", weights, *asked, "-o", folder / "z.safetensors")
     assert "100 -> 100" in own.out
+
+
+def test_a_number_of_a_report_is_a_number_again(weights: Path) -> None:
+    """It was not worked out from data, so the second report tells of it as the first did."""
+    folder = weights.parent
+    first = thresh("gradient", weights, "-t", "0.5", "-o", folder / "one.safetensors", "--json")
+    (folder / "r.json").write_text(first.out)
+    second = thresh("gradient", weights, "-t", f"@{folder / 'r.json'}", "-o", folder / "two.safetensors", "--json")
+    assert (
+        second.tensor["threshold"]
+        == first.tensor["threshold"]
+        == {"spec": "0.5", "value": 0.5, "min": None, "max": None}
+    )
+    assert (folder / "one.safetensors").read_bytes() == (folder / "two.safetensors").read_bytes()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Self
+
+from threshcli.errors import ThreshError
 
 Scalar = float | int
 FileStatus = Literal["written", "skipped", "dry-run", "read", "failed"]
@@ -75,6 +77,13 @@ class Failure:
     hint: str | None
     exit_code: int
     elsewhere: bool = False
+
+    @classmethod
+    def of(cls, error: ThreshError, path: str) -> Self:
+        """An error in the work on the input `path`."""
+        elsewhere = error.file not in (None, path)
+        message = str(error) if elsewhere else error.what
+        return cls(message=message, hint=error.hint, exit_code=error.exit_code, elsewhere=elsewhere)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,8 +54,7 @@ def describe(path: str) -> FileResult:
         with local.Source(path) as source:
             size, contents = source.size, containers.identify(source).read(source)
     except ThreshError as error:
-        failure = Failure(message=error.what, hint=error.hint, exit_code=error.exit_code)
-        return FileResult(input=path, output=None, status="failed", error=failure)
+        return FileResult(input=path, output=None, status="failed", error=Failure.of(error, path))
     return FileResult(
         input=path,
         output=None,

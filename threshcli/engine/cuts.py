@@ -66,8 +66,6 @@ class _Table:
         values = [answer.values[0] for answer in spread.found]
         self.dtype, codes = _rounded(values, dtype) if dtype.is_float else _whole(values)
         self.codes: Array = np.array(codes, f"u{self.dtype.itemsize}")
-        self.low = min((answer.values[0] for answer in spread.found), default=None)
-        self.high = max((answer.values[0] for answer in spread.found), default=None)
 
     @cached_property
     def above(self) -> Array | None:
@@ -101,12 +99,11 @@ class Cuts:
     def __init__(self, rule: Rule, plan: TensorPlan, maps: Callable[[Mapped], Bytes]) -> None:
         self._rule, self._bounds, self._maps = rule, plan.bounds, maps
         self._walk = Walk(plan)
-        self._dtype = plan.tensor.dtype
         self._scalars = {
             slot.name: _scalar(plan.bounds.get(slot.name), slot.default, plan.view.elements) for slot in rule.slots
         }
         self._tables = {
-            slot: _Table(bound, self._dtype) for slot, bound in plan.bounds.items() if isinstance(bound, Spread)
+            slot: _Table(bound, plan.tensor.dtype) for slot, bound in plan.bounds.items() if isinstance(bound, Spread)
         }
 
     def tile(self, k: Kernels, tile: Tile, counts: Counts) -> list[Cut]:

@@ -6,12 +6,11 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from threshcli.dtypes import DType, Real
+from threshcli.dtypes import DType
 from threshcli.plan.files import FilePlan
 from threshcli.plan.tensors import TensorPlan
 from threshcli.results import FileResult, FileStatus, TensorResult, ThresholdUsed
 from threshcli.rules.base import Rule
-from threshcli.spec import Number
 from threshcli.stats import Counts
 from threshcli.thresholds.base import Answer, Bound, Fixed, Pending, Spread
 
@@ -76,7 +75,7 @@ def _tensor_result(plan: TensorPlan, rule: Rule, counts: Counts | None, *, momen
         out_dtype=plan.out.dtype.name,
         applied=plan.applied,
         reason=plan.reason,
-        threshold=_thresholds(plan, counts),
+        threshold=thresholds_used(plan.bounds, plan.tensor.dtype, counts),
         elements=math.prod(plan.tensor.shape),
     )
     if counts is None or not plan.applied:
@@ -103,8 +102,11 @@ def _mean(counts: Counts) -> float | None:
     return counts.sums.total / usable if usable else None
 
 
-def _thresholds(plan: TensorPlan, counts: Counts | None) -> ThresholdUsed | tuple[ThresholdUsed, ...] | None:
-    used = [item for slot, bound in plan.bounds.items() for item in _used(slot, bound, plan.tensor.dtype, counts)]
+def thresholds_used(
+    bounds: Mapping[str, Bound], dtype: DType, counts: Counts | None = None
+) -> ThresholdUsed | tuple[ThresholdUsed, ...] | None:
+    """What is told of the thresholds of a tensor, by slot."""
+    used = [item for slot, bound in bounds.items() for item in _used(slot, bound, dtype, counts)]
     return used[0] if len(used) == 1 else tuple(used) or None
 
 
@@ -115,19 +117,10 @@ def _used(slot: str, bound: Bound, dtype: DType, counts: Counts | None) -> list[
     if isinstance(bound, Spread):
         return [_spread(slot, bound, dtype)]
     if isinstance(bound, Fixed):
-        found = bound.found
-        values = (bound.value,) if found is None else found.values
-        plain = [_number(bound.compared(value, dtype), bound.spec if found is None else "", dtype) for value in values]
-        return [_worked(ThresholdUsed(spec=bound.spec, slot=slot, value=value), found) for value in plain]
+        plain = [bound.plain(value, dtype) for value in bound.values]
+        return [_worked(ThresholdUsed(spec=bound.spec, slot=slot, value=value), bound.found) for value in plain]
     low, high = (None, None) if counts is None else counts.cuts.get(slot, (None, None))
     return [ThresholdUsed(spec=bound.spec, slot=slot, min=low, max=high)]
-
-
-def _number(value: Real, text: str, dtype: DType) -> float | int:
-    """A threshold as Python's number: whole for integers where it is, a float where elements are floats."""
-    if isinstance(value, float):
-        return value
-    return float(value) if dtype.is_float else Number(text or str(value), value).plain
 
 
 def _worked(used: ThresholdUsed, found: Answer | None) -> ThresholdUsed:
@@ -149,8 +142,7 @@ def _spread(slot: str, bound: Spread, dtype: DType) -> ThresholdUsed:
     found = bound.found
     ranked = bool(found) and all(answer.above is not None for answer in found)
     values = tuple(
-        _number(Fixed("", answer.values[0], answer.above).compared(answer.values[0], dtype), "", dtype)
-        for answer in found
+        Fixed(bound.spec, answer.values[0], answer.above, answer).plain(answer.values[0], dtype) for answer in found
     )
     return ThresholdUsed(
         spec=bound.spec,

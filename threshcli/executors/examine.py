@@ -215,7 +215,4 @@ def _verify(source: Source, contents: Contents, path: str, found: Sequence[Subje
 
 def failed(path: str, error: ThreshError) -> FileResult:
     """A file that could not be looked at."""
-    elsewhere = error.file not in (None, path)
-    message = str(error) if elsewhere else error.what
-    failure = Failure(message=message, hint=error.hint, exit_code=error.exit_code, elsewhere=elsewhere)
-    return FileResult(input=path, output=None, status="failed", error=failure)
+    return FileResult(input=path, output=None, status="failed", error=Failure.of(error, path))

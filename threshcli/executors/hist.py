@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from threshcli.dtypes import Compare, DType
+from threshcli.engine.outcome import thresholds_used
 from threshcli.errors import InputError, UsageError
 from threshcli.executors.examine import Subject
 from threshcli.findings import Mark, TensorHist
 from threshcli.kernels.base import Rank, Scalar
 from threshcli.plan.files import MapFiles
-from threshcli.results import TensorResult, ThresholdUsed
+from threshcli.results import TensorResult
 from threshcli.rules._solved import Solved, SolvedMagnitude
-from threshcli.spec import Number
-from threshcli.studies.base import MAGNITUDE, VALUE, Lens, Study
+from threshcli.studies.base import tried
 from threshcli.studies.counted import Ties, Value, edges, ends, extent, limits, reaching, rows_of
 from threshcli.studies.summary import Looked
 from threshcli.thresholds.base import Answer, Fitted, Fixed, Terms, Threshold, Worked
@@ -61,19 +61,14 @@ class Hist:
             self._check(dtype, known)
         except UsageError as error:
             raise UsageError(f"tensor {subject.name!r}: {error.what}", hint=error.hint) from error
-        used = [item for slot, bound in known.items() for item in _used(slot, bound, dtype)]
         about = subject.about() | {
             "nan": looked.nan,
             "inf": looked.inf,
             "min": looked.low,
             "max": looked.high,
-            "threshold": used[0] if len(used) == 1 else tuple(used) or None,
+            "threshold": thresholds_used(known, dtype),
         }
         return self._count(subject, looked, [cut for item in known.items() for cut in self._cuts(*item, dtype)], about)
-
-    @property
-    def _lens(self) -> Lens:
-        return MAGNITUDE if self.terms.magnitude else VALUE
 
     def _bind(self, slot: str, source: Threshold, subject: Subject) -> Fixed | Worked:
         """A threshold for this tensor: its number, or the source that works it out."""
@@ -96,7 +91,9 @@ class Hist:
         if not subject.piece.view.elements:
             return Looked(), known
         due = {slot: source for slot, source in found.items() if isinstance(source, Worked)}
-        looked, *answers = subject.answers(extent(self._lens), *[_tried(one.work(self.terms)) for one in due.values()])
+        looked, *answers = subject.answers(
+            extent(self.terms.lens), *[tried(one.work(self.terms)) for one in due.values()]
+        )
         for (slot, source), answer in zip(due.items(), answers, strict=True):
             if isinstance(answer, Answer):
                 known[slot] = Fixed(source.text, answer.values[0], answer.above, answer)
@@ -119,27 +116,27 @@ class Hist:
 
     def _cuts(self, slot: str, bound: Fixed, dtype: DType) -> list[_Cut]:
         """The cuts of one threshold, in ascending order; several cuts remove nothing."""
-        seen, values, magnitude = self._lens.dtype(dtype), _values(bound), self.terms.magnitude
+        seen, values, magnitude = self.terms.lens.dtype(dtype), bound.values, self.terms.magnitude
         compare: Compare = "ge" if slot == "low" else "le" if slot == "high" else self.compare
         removing: Literal["below", "above"] | None = "above" if slot == "high" else "below"
         found = []
         for value in values:
             scalar = Scalar(value) if bound.above is None else Rank(value, above=False)
             first, past = ends(scalar.range(dtype, compare, magnitude), seen)
-            number, limit = _number(bound, value, dtype), past if slot == "high" else first
+            number, limit = bound.plain(value, dtype), past if slot == "high" else first
             ties = Ties(number, bound.above) if bound.above and _has(seen, value) else None
             found.append(_Cut(bound.spec, slot, number, limit, ties, removing if len(values) == 1 else None))
         return found
 
     def _count(self, subject: Subject, looked: Looked, cuts: Sequence[_Cut], about: dict[str, Any]) -> TensorHist:
-        seen = self._lens.dtype(subject.tensor.dtype)
+        seen = self.terms.lens.dtype(subject.tensor.dtype)
         low, high = looked.low, looked.high
         found = () if low is None or high is None else edges(low, high, self.rows)
         at = limits(found, seen)
         ties = next((cut.ties for cut in cuts if cut.ties), None)
         reached, tied = [0] * (len(at) + len(cuts)), 0
         if looked.elements:
-            ((reached, tied),) = subject.answers(reaching(self._lens, (*at, *(cut.limit for cut in cuts)), ties))
+            ((reached, tied),) = subject.answers(reaching(self.terms.lens, (*at, *(cut.limit for cut in cuts)), ties))
         past = [count + (tied if cut.ties else 0) for count, cut in zip(reached[len(at) :], cuts, strict=True)]
         picture = _Picture(found, at, reached[: len(at)], high or 0, looked.elements - looked.nan)
         return TensorHist(**about | picture.described(cuts, past))
@@ -196,47 +193,6 @@ class _Picture:
         return (0, False) if row < 0 else (row, starts[row] != cut.limit)
 
 
-def _tried(study: Study[Answer]) -> Study[Answer | InputError]:
-    """The answer, or why there is none, so that other studies go on."""
-    try:
-        return (yield from study)
-    except InputError as error:
-        return error
-
-
-def _values(bound: Fixed) -> tuple[Any, ...]:
-    return (bound.value,) if bound.found is None else bound.found.values
-
-
 def _has(dtype: DType, value: Any) -> bool:
     """Whether elements of a dtype can be equal to a number."""
     return dtype.value(dtype.key(value)) == value if dtype.is_float else dtype.encode(value) is not None
-
-
-def _number(bound: Fixed, value: Any, dtype: DType) -> Value:
-    """A threshold as Python's number, as it is compared with."""
-    value = bound.compared(value, dtype)
-    if isinstance(value, float):
-        return value
-    return float(value) if dtype.is_float else Number("" if bound.found else bound.spec, value).plain
-
-
-def _used(slot: str, bound: Fixed, dtype: DType) -> list[ThresholdUsed]:
-    """What is told of a threshold: one, or one for each of several cuts."""
-    plain, found = [_number(bound, value, dtype) for value in _values(bound)], bound.found
-    if found is None:
-        return [ThresholdUsed(spec=bound.spec, slot=slot, value=value) for value in plain]
-    return [
-        ThresholdUsed(
-            spec=bound.spec,
-            slot=slot,
-            value=value,
-            worked_out=True,
-            usable=found.usable,
-            unusable=found.unusable,
-            asked=found.asked,
-            tied=found.tied,
-            above=found.above,
-        )
-        for value in plain
-    ]

@@ -176,7 +176,4 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def _failed(job: Job, error: ThreshError) -> FileResult:
-    elsewhere = error.file not in (None, job.input)
-    message = str(error) if elsewhere else error.what
-    failure = Failure(message=message, hint=error.hint, exit_code=error.exit_code, elsewhere=elsewhere)
-    return FileResult(input=job.input, output=job.output, status="failed", error=failure)
+    return FileResult(input=job.input, output=job.output, status="failed", error=Failure.of(error, job.input))

@@ -14,7 +14,7 @@ from threshcli.executors.examine import Subject
 from threshcli.findings import SweepRow, TensorSweep
 from threshcli.kernels.base import Rank, Scalar
 from threshcli.spec import Number
-from threshcli.studies.base import MAGNITUDE, VALUE, Lens, Study
+from threshcli.studies.base import tried
 from threshcli.studies.sweep import Cut, Part, Swept, Tie, sweep
 from threshcli.thresholds.base import Answer, Fixed, Terms, Worked
 
@@ -53,7 +53,7 @@ class Sweep:
         dtype = subject.tensor.dtype
         cuts = [self._cut(item, dtype, start, elements) for item in found if isinstance(item, Fixed)]
         swept: Swept
-        (swept,) = subject.answers(sweep(self._lens, dtype, cuts))
+        (swept,) = subject.answers(sweep(self.terms.lens, dtype, cuts))
         kept = iter(swept.kept)
         return TensorSweep(
             **subject.about(),
@@ -67,10 +67,6 @@ class Sweep:
             zeros=swept.usable.zeros,
             energy=_float(swept.usable.energy),
         )
-
-    @property
-    def _lens(self) -> Lens:
-        return MAGNITUDE if self.terms.magnitude else VALUE
 
     @property
     def _worked(self) -> list[Worked]:
@@ -107,25 +103,17 @@ class Sweep:
         if above in (0, elements):
             return Cut(Rank(item.value, above > 0).range(dtype, self.compare, magnitude).low)
         beside = Cut(Rank(item.value, False).range(dtype, self.compare, magnitude).low)
-        seen = self._lens.dtype(dtype)
+        seen = self.terms.lens.dtype(dtype)
         code = seen.encode(item.value)
         key = None if code is None else seen.key(item.value) if seen.is_float else int(item.value)
         return beside if key is None or seen.value(key) != item.value else Cut(beside.key, Tie(key, above))
-
-
-def tried(study: Study[Answer]) -> Study[Answer | InputError]:
-    """The answer, or why there is none, so that other studies go on."""
-    try:
-        return (yield from study)
-    except InputError as error:
-        return error
 
 
 def _row(item: Fixed, kept: Part, usable: Part, dtype: DType) -> SweepRow:
     found = item.found
     return SweepRow(
         spec=item.spec,
-        value=_number(item, dtype),
+        value=item.plain(item.value, dtype),
         kept=kept.elements,
         energy=_float(kept.energy),
         energy_share=_share(kept.energy, usable.energy),
@@ -133,14 +121,6 @@ def _row(item: Fixed, kept: Part, usable: Part, dtype: DType) -> SweepRow:
         asked=None if found is None else found.asked,
         tied=None if found is None else found.tied,
     )
-
-
-def _number(item: Fixed, dtype: DType) -> float | int:
-    """A threshold as Python's number, as it is compared with."""
-    value = item.compared(item.value, dtype)
-    if isinstance(value, float):
-        return value
-    return float(value) if dtype.is_float else Number("" if item.found else item.spec, value).plain
 
 
 def _share(part: Fraction, whole: Fraction) -> float | None:

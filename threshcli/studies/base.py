@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from threshcli.dtypes import DTYPES, FLOAT64, DType
+from threshcli.errors import InputError
 from threshcli.kernels._numpy_convert import native
 
 Array = npt.NDArray[Any]
@@ -116,6 +117,14 @@ class Fold(ABC, Generic[S]):
 
 Study = Generator[Fold[Any], Any, A]
 """A question: yields folds, is sent their states, returns its answer."""
+
+
+def tried(study: Study[A]) -> Study[A | InputError]:
+    """The answer, or why there is none, so that other studies go on."""
+    try:
+        return (yield from study)
+    except InputError as error:
+        return error
 
 
 def run_in_memory(study: Study[A], data: Array, dtype: DType, mask: Array | None = None) -> A:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from threshcli.studies.base import Lens, Study
-from threshcli.studies.ranks import _linear, ranking
+from threshcli.studies.ranks import linear, ranking
 
 
 def percentiles(lens: Lens, ps: Sequence[Fraction]) -> Study[tuple[float | None, ...]]:
@@ -31,4 +31,4 @@ def _at(place: float, known: dict[int, float]) -> float | None:
     a, b = known[math.floor(place)], known[math.ceil(place)]
     if a == b:
         return a
-    return None if math.isinf(a) or math.isinf(b) else _linear(a, b, place - math.floor(place))
+    return None if math.isinf(a) or math.isinf(b) else linear(a, b, place - math.floor(place))

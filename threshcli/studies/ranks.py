@@ -125,7 +125,7 @@ def percentile(lens: Lens, p: float) -> Study[Percentile]:
 
     result = yield from ranking(lens, neighbours)
     place = (result.usable - 1) * share
-    return _between(result, lambda a, b: _linear(a, b, place - math.floor(place)), f"percentile {p:.15g}")
+    return _between(result, lambda a, b: linear(a, b, place - math.floor(place)), f"percentile {p:.15g}")
 
 
 def median(lens: Lens) -> Study[Percentile]:
@@ -147,12 +147,12 @@ def _between(result: Ranking, mix: Callable[[float, float], float], name: str) -
     return Percentile(value, result.usable, result.unusable)
 
 
-def _linear(a: float, b: float, share: float) -> float:
+def linear(a: float, b: float, share: float) -> float:
     """The value at a share of the way from a to b, rounded as NumPy does (from the nearer end, so that it never falls
     as the share grows); halved first where the difference would overflow."""
     step = b - a
     if math.isinf(step):
-        return 2 * _linear(a / 2, b / 2, share)
+        return 2 * linear(a / 2, b / 2, share)
     return b - step * (1 - share) if share >= 0.5 else a + step * share
 
 

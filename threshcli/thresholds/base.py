@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 from threshcli.containers.base import Contents
 from threshcli.dtypes import DType, Real
 from threshcli.errors import InputError
+from threshcli.spec import Number
 from threshcli.tiles import View
 
 if TYPE_CHECKING:
@@ -69,6 +70,19 @@ class Fixed(NamedTuple):
     def compared(self, value: Real, dtype: DType) -> Real:
         """A number as it is compared with elements of a dtype: rounded to floats, unless it stands at a rank."""
         return dtype.value(dtype.key(value)) if dtype.is_float and self.above is None else value
+
+    @property
+    def values(self) -> tuple[Real, ...]:
+        """The number, or all cuts of a source that gives several."""
+        return (self.value,) if self.found is None else self.found.values
+
+    def plain(self, value: Real, dtype: DType) -> float | int:
+        """One of the values as it is compared, as Python's own number: a float where elements are floats, for integers
+        whole where it is and was written so."""
+        compared = self.compared(value, dtype)
+        if isinstance(compared, float):
+            return compared
+        return float(compared) if dtype.is_float else Number(self.spec if self.found is None else "", compared).plain
 
 
 class Spread(NamedTuple):

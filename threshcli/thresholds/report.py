@@ -112,8 +112,9 @@ def _bound(spec: str, entry: Mapping[str, Any], tensor: Fitted) -> Fixed | Sprea
         return Fixed(spec, Fraction(0), None, Answer(values=(Fraction(0),)))
     value, above = _real(entry.get("value")), _count(entry.get("above"))
     asked, tied, usable, unusable = (_count(entry.get(name)) for name in ("asked", "tied", "usable", "unusable"))
-    answer = Answer(values=(value,), above=above, asked=asked, tied=tied, usable=usable or 0, unusable=unusable or 0)
-    return Fixed(spec, value, above, answer)
+    if usable is None:  # it was a number, and still is
+        return Fixed(spec, value, above)
+    return Fixed(spec, value, above, Answer((value,), above, asked, tied, usable, unusable or 0))
 
 
 def _along(entry: Mapping[str, Any], tensor: Fitted) -> tuple[int, tuple[Answer, ...]]:
