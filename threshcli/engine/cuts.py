@@ -145,7 +145,7 @@ class Cuts:
             raise error.located(bound.path) from error
         cut = k.load(raw, bound.dtype, swapped=view.swapped)
         found = k.measure(cut)
-        if found.nan:
+        if found.nan and not bound.made:
             at = self._walk.name(tile, k.first(k.isnan(cut)) or 0)
             raise UsageError(f"the map {bound.spec} is NaN at {at}", hint="nothing compares with NaN; fill these first")
         if self._rule.magnitude and found.low is not None and found.low < 0:

@@ -35,7 +35,7 @@ class MapSources:
             source = self._open[bound.path] = Source(bound.path)
             if source.fingerprint != bound.fingerprint:
                 raise InputError("changed while it was read")
-        if (bound.path, bound.view.offset) not in self._checked:
+        if not bound.made and (bound.path, bound.view.offset) not in self._checked:
             self._checked.add((bound.path, bound.view.offset))
             _check(source, bound.view.offset)
         return source

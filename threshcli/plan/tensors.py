@@ -43,7 +43,7 @@ class Place(NamedTuple):
     name: str
 
 
-Known = Mapping[tuple[int, str], Fixed | Spread]
+Known = Mapping[tuple[int, str], Fixed | Spread | Mapped]
 """Thresholds that were worked out, by the tensor's index in its file and the slot."""
 
 

@@ -181,7 +181,7 @@ class Target:
             if old is not None:
                 os.fchmod(self._fd, stat.S_IMODE(old.st_mode))
             if size:
-                _allocate(self._fd, size)
+                allocate(self._fd, size)
 
     def write(self, offset: int, data: memoryview | bytes) -> None:
         """Write all of it at an offset."""
@@ -250,7 +250,8 @@ class _Writing:
             raise OutputError(f"cannot be written: {error.strerror}", file=self._path) from error
 
 
-def _allocate(fd: int, size: int) -> None:
+def allocate(fd: int, size: int) -> None:
+    """Reserve the bytes of a file, so that a full disk is told before work starts."""
     try:
         os.posix_fallocate(fd, 0, size)
     except OSError as error:

@@ -95,13 +95,18 @@ class Spread(NamedTuple):
 
 
 class Mapped(NamedTuple):
-    """One value an element: where they lie in the file `path`, seen with the tensor's shape in its walking order."""
+    """One value an element: where they lie in the file `path`, seen with the tensor's shape in its walking order.
+
+    One that was `made` from the data in this call lies in a file without a header; where it is NaN, nothing compares
+    with it.
+    """
 
     spec: str
     path: str
     fingerprint: tuple[int, ...]
     dtype: DType
     view: View
+    made: bool = False
 
 
 class Pending(NamedTuple):
