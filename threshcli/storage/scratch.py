@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,14 +23,16 @@ class Scratch:
 
     def __init__(self, output: str | None, size: int) -> None:
         folder = tempfile.gettempdir() if output is None else str(Path(output).parent)
-        try:
-            self._file = tempfile.TemporaryFile(prefix=".thresh-", dir=folder, buffering=0)
-            if size:
-                allocate(self._file.fileno(), size)
-        except OutputError as error:
-            raise error.located(folder) from error
-        except OSError as error:
-            raise OutputError(f"has no room for intermediate values: {error.strerror}", file=folder) from error
+        with ExitStack() as stack:
+            try:
+                self._file = stack.enter_context(tempfile.TemporaryFile(prefix=".thresh-", dir=folder, buffering=0))
+                if size:
+                    allocate(self._file.fileno(), size)
+            except OutputError as error:
+                raise error.located(folder) from error
+            except OSError as error:
+                raise OutputError(f"has no room for intermediate values: {error.strerror}", file=folder) from error
+            stack.pop_all()
 
     @property
     def path(self) -> str:
