@@ -31,6 +31,8 @@ from tests.harness import listed, refused, thresh
         ("binary m.npy -t 1 --above 1000 --out-dtype float8_e4m3fn -o o.pt", 2, "float8_e4m3fn"),
         ("binary m.npy -t 1 --above x -o o.npy", 2, "--above"),
         ("binary m.npy -t x9 -o o.npy", 2, "'x9'"),
+        ("binary m.npy -t 1 --axes 0 -o o.npy", 2, "--axes"),
+        ("binary m.npy -t 1 --axes x -o o.npy", 2, "--axes 'x'"),
         ("binary m.npy -o o.npy", 2, "--threshold"),
         ("binary m.npy -t 1", 2, "nowhere to write"),
         ("binary m.npy -t 1 -o o.npy -O out", 2, "exclude"),

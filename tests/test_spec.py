@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.strategies import REAL
 from threshcli.dtypes import DTYPES, FLOAT32, FLOAT64
 from threshcli.errors import UsageError
-from threshcli.spec import NanPolicy, Number, parse_size
+from threshcli.spec import Axes, NanPolicy, Number, parse_size
 
 
 @pytest.mark.parametrize(
@@ -200,3 +200,26 @@ def test_any_text_is_a_size_or_is_refused(text: str) -> None:
         assert parse_size(text) >= 0
     except UsageError:
         return
+
+
+@pytest.mark.parametrize(
+    ("text", "rank", "axes"), [("1,2", 3, (1, 2)), ("-1", 4, (3,)), (" 2,-4", 4, (2, 0)), ("0", 1, (0,))]
+)
+def test_axes_count_from_either_end(text: str, rank: int, axes: tuple[int, ...]) -> None:
+    """In the order in which they were named."""
+    assert Axes.parse(text).of(rank) == axes
+    assert str(Axes.parse(text)) == text.strip()
+
+
+@pytest.mark.parametrize("text", ["", ",", "1,", ",1", "1 2", "x", "1.0", "+1", "--1", "0x1", "\uff11", "9999"])
+def test_what_names_no_axes_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="names no axes"):
+        Axes.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "rank", "said"), [("2", 2, "has 2 axes"), ("-3", 2, "has 2 axes"), ("0", 0, "has 0"), ("1,-1", 2, "twice")]
+)
+def test_axes_that_a_tensor_lacks_or_that_are_one_are_refused(text: str, rank: int, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        Axes.parse(text).of(rank)

@@ -1,4 +1,4 @@
-"""What users write, read exactly once: numbers, sizes, the policy for NaN."""
+"""What users write, read exactly once: numbers, sizes, axes, the policy for NaN."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from threshcli.errors import UsageError
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE](?P<exponent>[+-]?\d+))?", re.ASCII)
 _SPECIAL = {"inf": math.inf, "infinity": math.inf, "nan": math.nan}
 _SIZE = re.compile(r"(\d{1,18})\s*(|k|m|g|t)(i?b)?", re.ASCII | re.IGNORECASE)
+_AXES = re.compile(r"-?\d{1,3}(,-?\d{1,3})*", re.ASCII)
 _FARTHEST_EXPONENT = 5000  # beyond every dtype by far; keeps 1e999999999 from being spelled out
 
 
@@ -116,3 +117,30 @@ def parse_size(text: str) -> int:
     if match is None:
         raise UsageError(f"{text!r} is not a size", hint="write it as 64MiB, 1GiB or a number of bytes")
     return int(match[1]) << (10 * ["", "k", "m", "g", "t"].index(match[2].lower()))
+
+
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """The axes along which elements are neighbours, as `--axes` names them: `1,2`; negative ones count from the end."""
+
+    numbers: tuple[int, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Axes:
+        """Read axes with commas between; raises UsageError."""
+        if _AXES.fullmatch(text.strip()) is None:
+            raise UsageError(f"--axes {text!r} names no axes", hint="write them as 1,2, or -2,-1 for the last two")
+        return cls(tuple(map(int, text.split(","))))
+
+    def of(self, rank: int) -> tuple[int, ...]:
+        """These axes of a tensor of so many, counted from the first, in the order given; UsageError where it lacks one,
+        or one is named twice."""
+        if any(not -rank <= number < rank for number in self.numbers):
+            raise UsageError(f"has {rank} axes, and --axes is {self}", hint="choose tensors with --tensor GLOB")
+        found = tuple(number % rank for number in self.numbers)
+        if len(set(found)) < len(found):
+            raise UsageError(f"--axes {self} names an axis twice where there are {rank}", hint="name each axis once")
+        return found
+
+    def __str__(self) -> str:
+        return ",".join(map(str, self.numbers))

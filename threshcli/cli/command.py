@@ -24,7 +24,7 @@ from threshcli.report import Kind
 from threshcli.report.terminal import Color
 from threshcli.results import FileResult, RunResult
 from threshcli.rules.base import Rule
-from threshcli.spec import NanPolicy, Number, parse_size
+from threshcli.spec import Axes, NanPolicy, Number, parse_size
 
 FITTING: tuple[tuple[str, Any, Any], ...] = (
     ("scope", options.Scope, "tensor"),
@@ -41,6 +41,7 @@ FITTING: tuple[tuple[str, Any, Any], ...] = (
 
 _SHARED: tuple[tuple[str, Any, Any], ...] = (
     *FITTING,
+    ("axes", options.Axes, None),
     ("broadcast", options.Broadcast, False),
     ("tensor", options.Tensor, None),
     ("exclude", options.Exclude, None),
@@ -160,6 +161,7 @@ def _request(name: str, rule: type[Rule], given: Mapping[str, Any]) -> Request:
         thresholds=parsed,
         specs=specs,
         fit=fit,
+        axes=axes_of(given["axes"]),
         names=Names(
             output=given["output"],
             out_dir=given["out_dir"],
@@ -197,6 +199,11 @@ def fitting(given: Mapping[str, Any]) -> Fit:
             for name, text in numbers.items()
         },
     )
+
+
+def axes_of(text: str | None) -> Axes | None:
+    """The axes that `--axes` names."""
+    return None if text is None else Axes.parse(text.removeprefix("="))
 
 
 def _dtype(name: str | None) -> DType | None:

@@ -61,6 +61,16 @@ EstimateMask = Annotated[
         panel=THRESHOLDS,
     ),
 ]
+Axes = Annotated[
+    str | None,
+    _option(
+        "--axes",
+        metavar="N,N,...",
+        help="Axes along which elements are neighbours, for windows and hysteresis: 1,2 keeps the images of a batch "
+        "apart. Default: all.",
+        panel=THRESHOLDS,
+    ),
+]
 Bins = Annotated[
     int,
     _option(

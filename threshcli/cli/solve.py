@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from threshcli.cli import _looking, options
-from threshcli.cli.command import conclude, fitting, jobs_of
+from threshcli.cli.command import axes_of, conclude, fitting, jobs_of
 from threshcli.cli.outside import Outside
 from threshcli.dtypes import DTYPES, FLOAT64, DType
 from threshcli.errors import UsageError
@@ -73,6 +73,7 @@ def command(outside: Outside) -> Callable[..., int]:
         ignore_zero: options.IgnoreZero = False,
         estimate_mask: options.EstimateMask = None,
         bins: options.Bins = 256,
+        axes: options.Axes = None,
         broadcast: options.Broadcast = False,
         tensor: _looking.Tensor = None,
         exclude: _looking.Exclude = None,
@@ -129,6 +130,7 @@ def _request(given: dict[str, Any]) -> Request:
         thresholds=parsed,
         specs={"threshold": spec},
         fit=fit,
+        axes=axes_of(given["axes"]),
         names=Names(output=output, rule="solve", dry_run=output is None),
         selection=Selection(tuple(given["tensor"] or ()), tuple(given["exclude"] or ())),
         out_dtype=FLOAT64,

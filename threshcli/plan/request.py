@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from threshcli.dtypes import DType
+from threshcli.errors import UsageError
 from threshcli.plan.fit import Fit
 from threshcli.plan.names import Names
 from threshcli.plan.selection import Selection
 from threshcli.rules.base import Rule
+from threshcli.spec import Axes
 from threshcli.thresholds.base import Threshold, Worked
 
 
@@ -26,6 +28,8 @@ class Request:
     names: Names
     selection: Selection = field(default_factory=Selection)
     fit: Fit = field(default_factory=Fit)
+    axes: Axes | None = None
+    """The axes along which elements are neighbours; None for all."""
     out_dtype: DType | None = None
     broadcast: bool = False
     overwrite: bool = False
@@ -37,6 +41,15 @@ class Request:
     max_memory: int = 64 << 20
     moments: bool = False
     """Whether means and norms are wanted by the report."""
+
+    def __post_init__(self) -> None:
+        """UsageError where axes are named and nothing looks along them."""
+        looks = self.rule.spatial or any(source.spatial for source in self.thresholds.values())
+        if self.axes is not None and not looks:
+            raise UsageError(
+                "--axes is for what looks at neighbours: thresholds from a window, hysteresis",
+                hint="leave it out; --scope axis:N gives each index along an axis its own threshold",
+            )
 
     @property
     def is_fitted(self) -> bool:
@@ -52,6 +65,8 @@ class Request:
                 stated[item.name] = value.plain if hasattr(value, "plain") else value
         stated["nan"] = str(self.rule.nan_policy)
         stated |= self.fit.params()
+        if self.axes is not None:
+            stated["axes"] = str(self.axes)
         if self.out_dtype is not None:
             stated["out_dtype"] = self.out_dtype.name
         return stated

@@ -62,6 +62,8 @@ def plan_tensor(request: Request, where: Place, chosen: bool, kind: Container, m
         out_dtype = request.out_dtype or tensor.dtype
         try:
             _check_dtypes(request, tensor.dtype, out_dtype)
+            if request.axes is not None:
+                request.axes.of(len(tensor.shape))
             bounds = _bind(request, where, order, maps, known)
             mask = _mask(request, where, maps)
         except UsageError as error:

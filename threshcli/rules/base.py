@@ -62,6 +62,8 @@ class Rule(ABC):
     """Whether one threshold may be several cuts."""
     keeps_nan: ClassVar[bool] = True
     """Whether NaN has anything to do with what is written: not where that is the threshold itself."""
+    spatial: ClassVar[bool] = False
+    """Whether it looks at neighbours, along the axes of `--axes`."""
     norms: ClassVar[bool] = False
     """Whether the summary shows norms."""
 

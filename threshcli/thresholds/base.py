@@ -139,6 +139,8 @@ class Threshold(ABC):
     """How it is written, for help and error messages."""
     meaning: ClassVar[str]
     """What it means, in a few words."""
+    spatial: ClassVar[bool] = False
+    """Whether it looks at neighbours, along the axes of `--axes`."""
 
     @classmethod
     @abstractmethod
