@@ -36,12 +36,14 @@ def reported(ran: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "rule", ["binary -t 0.3", "variable -t @{map}", "gradient -t 0.5", "band --low -1 --high @{map}"]
-)
+    "rule",
+    ["binary -t 0.3", "variable -t @{map}", "gradient -t 0.5", "band --low -1 --high @{map}", "soft -t 0.5",
+     "garrote -t @{map} --out-dtype float16", "firm --low 0.25 --high @{map}"],
+)  # fmt: skip
 def test_tiles_and_workers_change_nothing(rule: str, tmp_path: Path) -> None:
     """The same bytes and the same counts, means and norms included, for any tile size and number of workers."""
     np.save(tmp_path / "x.npy", noise())
-    np.save(tmp_path / "m.npy", np.abs(RNG.standard_normal(LONG)))
+    np.save(tmp_path / "m.npy", 0.25 + np.abs(RNG.standard_normal(LONG)))
     words = rule.format(map=tmp_path / "m.npy").split()
     seen = set()
     for jobs, memory in ((1, "64MiB"), (1, "1KiB"), (3, "4MiB"), (2, "1GiB")):
@@ -243,8 +245,10 @@ def test_the_memory_for_buffers_bounds_the_tiles() -> None:
 
 @pytest.mark.parametrize("dtype", ["f4", "f2", "i2", "u1", "?"])
 @pytest.mark.parametrize(
-    "rule", ["gradient", "variable", "hard", "replace --value 0", "band", "binary --out-dtype float64"]
-)
+    "rule",
+    ["gradient", "variable", "hard", "replace --value 0", "band", "binary --out-dtype float64",
+     "soft --out-dtype float32", "garrote --out-dtype float32", "firm --out-dtype float32"],
+)  # fmt: skip
 @pytest.mark.parametrize("zeros", [100, 0])
 def test_counts_are_the_same_in_the_quick_and_in_the_general_way(
     rule: str, dtype: str, zeros: int, tmp_path: Path
@@ -258,7 +262,7 @@ def test_counts_are_the_same_in_the_quick_and_in_the_general_way(
         np.save(tmp_path / "m.npy", np.full(data.shape, number, np.float64))
         found = []
         for cut in (str(number), f"@{tmp_path}/m.npy"):
-            slots = ["--low", "0", "--high", cut] if rule == "band" else ["-t", cut]
+            slots = ["--low", "0", "--high", cut] if rule.startswith(("band", "firm")) else ["-t", cut]
             ran = thresh(*rule.split(), tmp_path / "x.npy", *slots, "-o", tmp_path / "y.npy", "--overwrite", "--json")
             tensor = reported(ran)
             del tensor["threshold"]

@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from threshcli.dtypes import FLOAT32
 from threshcli.errors import DeviceError
 from threshcli.executors.local import Executor, kernels_for
 from threshcli.kernels.base import Kernels
 from threshcli.kernels.numpy import NumpyKernels
 from threshcli.kernels.torch import TorchKernels
+from threshcli.plan.files import read_header
 from threshcli.plan.names import Names
 from threshcli.plan.request import Request
 from threshcli.results import FileResult, RunResult
@@ -38,7 +40,8 @@ def run(
     kernels: Callable[[], Kernels],
     done: Callable[[FileResult], None] | None = None,
 ) -> RunResult:
-    """One file through an executor with kernels of our choice."""
+    """One file through an executor with kernels of our choice; shrunk integers become float32."""
+    dtype = read_header(str(source))[0].tensors[0].dtype
     slots = [slot.name for slot in rule.slots]
     specs = dict(zip(slots, ("0" if len(slots) == 2 else cut, cut), strict=False))
     request = Request(
@@ -47,6 +50,7 @@ def run(
         thresholds={slot: parse(text) for slot, text in specs.items()},
         specs=specs,
         names=Names(output=str(output), rule=name),
+        out_dtype=None if rule.refusal(dtype, dtype) is None else FLOAT32,
         moments=True,
         jobs=2,
     )

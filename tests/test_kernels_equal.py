@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from fractions import Fraction
 
 import pytest
 
 from tests.kernel_sets import SETS, using
 from tests.strategies import REAL
-from threshcli.dtypes import DTYPES, FLOAT32, FLOAT64, INT64, DType
-from threshcli.kernels.base import Block, Kernels
+from threshcli.dtypes import DTYPES, FLOAT32, FLOAT64, INT64, DType, Range
+from threshcli.kernels.base import Block, Kernels, Operator
 
 MANY = 4099
 every_dtype = pytest.mark.parametrize("dtype", REAL, ids=str)
@@ -78,6 +79,23 @@ def test_long_blocks_are_cast_alike(dtype: DType) -> None:
         return b"".join(bytes(k.store(k.cast(known, to))) for to in REAL if to.is_float)
 
     assert _alike(_answers(dtype, FLOAT32, ask))
+
+
+@pytest.mark.parametrize("dtype", [FLOAT32, FLOAT64], ids=str)
+def test_long_blocks_are_calculated_with_alike(dtype: DType) -> None:
+    """Numbers and blocks on either side, subnormals among them, each result rounded once; NaN is told, not its bits."""
+    one, third = (dtype.code(dtype.key(Fraction(1, part))) for part in (1, 3))
+
+    def ask(k: Kernels, x: Block, y: Block) -> bytes:
+        limit = k.select(k.within(y, Range(0, dtype.top)), y, one, dtype)
+        found = [k.clip(x, limit), k.clip(x, third)]
+        operators: tuple[Operator, ...] = ("+", "-", "*", "/")
+        for operator in operators:
+            found += [k.calculate(a, operator, b) for a, b in ((x, y), (x, third), (third, x))]
+        found.append(k.calculate(x, "*", y, into=k.select(k.isnan(x), y, x, dtype)))
+        return b"".join(bytes(k.store(k.select(k.isnan(block), one, block, dtype))) for block in found)
+
+    assert _alike(_answers(dtype, dtype, ask))
 
 
 @every_dtype

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from tests.files import read_codes, write_codes
 from tests.harness import thresh
-from tests.reference import decode, holds, is_nan, pack, unpack
+from tests.reference import decode, holds, is_nan, nearest, pack, unpack
+from tests.shrinking import arithmetic, shrunk
 from tests.strategies import FLOATS, REAL, blocks
 from threshcli import rules
-from threshcli.dtypes import DTYPES, DType, Real
+from threshcli.dtypes import DTYPES, FLOAT32, DType, Real
 from threshcli.kernels.base import Scalar
 from threshcli.kernels.numpy import NumpyKernels
 from threshcli.rules.replace import Replace
@@ -31,10 +32,15 @@ CASES: dict[str, list[str]] = {
     "clamp": ["--low 0 --high 1", "--low 0.5", "--high 1"],
     "band": ["--low 0 --high 1", "--low 0 --high 1 --closed left", "--low 0 --high 1 --closed neither --outside",
              "--low 0 --high 1 --closed right --binary", "--low 1 --high 1 --outside --binary"],
+    "soft": ["-t 0.5", "-t 0", "-t 1.1", "-t inf"],
+    "garrote": ["-t 0.5", "-t 0", "-t 1.1", "-t inf"],
+    "firm": ["--low 0.5 --high 2", "--low 0 --high 1.1", "--low 1 --high 1", "--low 1 --high inf",
+             "--low inf --high inf", "--low 0 --high 0"],
 }  # fmt: skip
 """Options to try for each rule; a rule without an entry fails the test below."""
 
 MAGNITUDE = ("gradient", "hard")
+SHRINKAGE = ("soft", "garrote", "firm")
 CLOSED = {"both": ("ge", "le"), "left": ("ge", "lt"), "right": ("gt", "le"), "neither": ("gt", "lt")}
 
 
@@ -45,7 +51,8 @@ def test_every_rule_has_cases() -> None:
 
 def meaning(rule: str, given: dict[str, str], dtype: DType) -> Callable[[Real], Real | None]:
     """What becomes of one value: another value, or None where it stays."""
-    number = {name: rounded(Fraction(text) if text != "inf" else math.inf, dtype) for name, text in given.items()
+    met = arithmetic(dtype) if rule in SHRINKAGE else dtype
+    number = {name: rounded(Fraction(text) if text != "inf" else math.inf, met) for name, text in given.items()
               if name in ("t", "low", "high")}  # fmt: skip
     constant = {name: Fraction(given.get(name, default)) for name, default in
                 (("above", "1"), ("below", "0"), ("fill", "0"), ("value", "0"))}  # fmt: skip
@@ -54,6 +61,8 @@ def meaning(rule: str, given: dict[str, str], dtype: DType) -> Callable[[Real], 
     def one(x: Real) -> Real | None:
         if is_nan(x):
             return constant["below"] if rule == "binary" or "binary" in given else None
+        if rule in SHRINKAGE:
+            return shrunk(rule, nearest(x, met), number.get("low", number.get("t", math.nan)), number.get("high"), met)
         if rule == "clamp":
             low, high = number.get("low", -math.inf), number.get("high", math.inf)
             if not dtype.is_float:
@@ -100,15 +109,18 @@ def test_a_rule_does_what_it_says_in_every_dtype(rule: str, dtype: DType, tmp_pa
     write_codes(tmp_path / "x.safetensors", {"x": (dtype, codes)})
     for number, text in enumerate(CASES[rule]):
         out = tmp_path / f"{number}.safetensors"
-        ran = thresh(rule, tmp_path / "x.safetensors", *text.split(), "-o", out, "-q")
+        more = ["--out-dtype", "float16"] if rule in SHRINKAGE and not dtype.is_float else []
+        ran = thresh(rule, tmp_path / "x.safetensors", *text.split(), *more, "-o", out, "-q")
         assert ran.status == 0, ran.err
-        one = meaning(rule, options(text), dtype)
+        one, kind = meaning(rule, options(text), dtype), DTYPES[more[-1]] if more else dtype
         for before, after in zip(codes, read_codes(out)["x"][1], strict=True):
             wanted = one(decode(before, dtype))
             if wanted is None:
                 assert after == before, f"{text}: {decode(before, dtype)} should stay"
             else:
-                assert decode(after, dtype) == wanted, f"{text}: {decode(before, dtype)}"
+                assert decode(after, kind) == (nearest(wanted, kind) if kind.is_float else wanted), (
+                    f"{text}: {decode(before, dtype)}"
+                )
 
 
 def specials(dtype: DType) -> list[int]:
@@ -131,11 +143,13 @@ def test_a_rule_may_be_applied_piece_by_piece(data: st.DataObject) -> None:
     dtype = data.draw(st.sampled_from([dtype for dtype in REAL if dtype.signed]))
     a, b = data.draw(blocks(dtype)), data.draw(blocks(dtype))
     cuts = [Scalar(Fraction(1, 2)), Scalar(Fraction(2))][: len(rule.slots)]
+    out = dtype if rule.refusal(dtype, dtype) is None else FLOAT32
     k = NumpyKernels()
 
     def apply(codes: list[int]) -> list[int]:
         k.reset()
-        return unpack(k.store(rule.apply(k, k.load(pack(codes, dtype), dtype), dtype, *cuts).out), dtype)
+        with k.session():
+            return unpack(k.store(rule.apply(k, k.load(pack(codes, dtype), dtype), out, *cuts).out), out)
 
     assert apply(a + b) == apply(a) + apply(b)
 

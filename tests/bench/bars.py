@@ -160,6 +160,7 @@ BARS: dict[str, Callable[[Lab, str], Sequence[Row]]] = {
     "tiny": tiny,
     "binary": AgainstCopy(1.0, "binary -t 0.5", thrifty=True),
     "gradient": AgainstCopy(1.0, "gradient -t 0.5", thrifty=True),
+    "soft": AgainstCopy(1.0, "soft -t 0.5"),
     "bool": AgainstCopy(0.7, "binary -t 0.5 --out-dtype bool", thrifty=True),
     "variable": AgainstCopy(1.5, "variable -t @{map}"),
     "safetensors": AgainstCopy(1.0, "gradient -t 0.5", extension=".safetensors", thrifty=True),

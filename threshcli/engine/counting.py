@@ -62,6 +62,9 @@ class Counting:
             dropped = elements - chosen - zeros  # of those that are not zero
             counts.changed += dropped
             counts.zeros_after += found.zeros + dropped
+        elif not found.nan and self._rule.moves_all(self._dtype, self._out, found, cuts):
+            counts.changed += elements - found.zeros
+            counts.zeros_after += elements - chosen
         elif numbers and self._rule.levels:
             counts.changed += elements - _unchanged(k, x, found.zeros, facts)
             counts.zeros_after += self._zeros(k, out, elements, chosen, found.nan)

@@ -60,11 +60,11 @@ class Walk:
 class _Table:
     """A threshold for each index along an axis, ready to be spread over tiles."""
 
-    def __init__(self, spread: Spread, dtype: DType) -> None:
+    def __init__(self, spread: Spread, dtype: DType, arithmetic: DType) -> None:
         self.axis = spread.axis
         self._answers = spread.found
         values = [answer.values[0] for answer in spread.found]
-        self.dtype, codes = _rounded(values, dtype) if dtype.is_float else _whole(values)
+        self.dtype, codes = _rounded(values, arithmetic) if dtype.is_float else _whole(values)
         self.codes: Array = np.array(codes, f"u{self.dtype.itemsize}")
 
     @cached_property
@@ -102,8 +102,11 @@ class Cuts:
         self._scalars = {
             slot.name: _scalar(plan.bounds.get(slot.name), slot.default, plan.view.elements) for slot in rule.slots
         }
+        dtype = plan.tensor.dtype
         self._tables = {
-            slot: _Table(bound, plan.tensor.dtype) for slot, bound in plan.bounds.items() if isinstance(bound, Spread)
+            slot: _Table(bound, dtype, rule.arithmetic(dtype))
+            for slot, bound in plan.bounds.items()
+            if isinstance(bound, Spread)
         }
 
     def tile(self, k: Kernels, tile: Tile, counts: Counts) -> list[Cut]:

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import NamedTuple, Protocol
 
 from threshcli.containers.base import Region
+from threshcli.dtypes import DType
 from threshcli.engine.crew import Crew
 from threshcli.engine.ledger import Ledger, crc_of, require
 from threshcli.engine.maps import MapSources
@@ -148,7 +149,7 @@ class FileRun:
         size = self._settings.tile_bytes
         for plan in self._plan.tensors:
             if plan.place is not None or plan.applied:
-                widest = max(plan.view.itemsize, plan.out.dtype.itemsize)
+                widest = max(plan.view.itemsize, plan.out.dtype.itemsize, self._arithmetic(plan).itemsize)
                 most = size if _is_plain(plan) else self._settings.largest_tile
                 for tile in tiles(plan.view.elements, tile_elements(most, widest)):
                     yield _Unit(tile, plan)
@@ -162,6 +163,10 @@ class FileRun:
             if (region.offset, region.size) not in passing:
                 for tile in tiles(region.size, size):
                     yield _Unit(Tile(region.offset + tile.start, region.offset + tile.stop))
+
+    def _arithmetic(self, plan: TensorPlan) -> DType:
+        """The type that a tensor's elements are worked on in."""
+        return self._request.rule.arithmetic(plan.tensor.dtype) if plan.applied else plan.tensor.dtype
 
     def _do(self, unit: _Unit, k: Kernels) -> None:
         k.reset()

@@ -75,7 +75,7 @@ def _tensor_result(plan: TensorPlan, rule: Rule, counts: Counts | None, *, momen
         out_dtype=plan.out.dtype.name,
         applied=plan.applied,
         reason=plan.reason,
-        threshold=thresholds_used(plan.bounds, plan.tensor.dtype, counts),
+        threshold=thresholds_used(plan.bounds, rule.arithmetic(plan.tensor.dtype), counts),
         elements=math.prod(plan.tensor.shape),
     )
     if counts is None or not plan.applied:
@@ -105,7 +105,7 @@ def _mean(counts: Counts) -> float | None:
 def thresholds_used(
     bounds: Mapping[str, Bound], dtype: DType, counts: Counts | None = None
 ) -> ThresholdUsed | tuple[ThresholdUsed, ...] | None:
-    """What is told of the thresholds of a tensor, by slot."""
+    """What is told of the thresholds of a tensor, by slot; its elements meet them in `dtype`."""
     used = [item for slot, bound in bounds.items() for item in _used(slot, bound, dtype, counts)]
     return used[0] if len(used) == 1 else tuple(used) or None
 

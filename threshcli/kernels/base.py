@@ -5,8 +5,9 @@ element. Both belong to the kernels that made them and live until `reset`, which
 tile: buffers are reused, so nothing may be kept across tiles. One instance serves one worker.
 
 Both sets of kernels give the same bytes: comparisons are exact in every dtype, `where` moves bits and never
-calculates, NaN compares False with everything (so it is in no mask but `isnan`'s). Rules are written against
-this interface alone.
+calculates, NaN compares False with everything (so it is in no mask but `isnan`'s). What does calculate, `calculate` and
+`clip`, knows float32 and float64 only and rounds each result once, so that a rule's formula says what it gives to the
+last bit. Rules are written against this interface alone.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from threshcli.dtypes import Compare, DType, Range, Real
 from threshcli.spec import Number
 
 MapCompare = Literal["gt", "ge", "lt", "le", "eq"]
+Operator = Literal["+", "-", "*", "/"]
 Mask = Any
 """One bool an element, in the representation of the kernels that made it."""
 
@@ -170,6 +172,15 @@ class Kernels(ABC):
     def limit(self, cut: Block, dtype: DType, *, up: bool) -> Block:
         """The values of a map as limits in `dtype`: floats rounded to nearest; for integers rounded up or down to
         the next integer and held inside the range."""
+
+    @abstractmethod
+    def calculate(self, a: Block | int, operator: Operator, b: Block | int, *, into: Block | None = None) -> Block:
+        """`a operator b` of float32 or float64, rounded once; ints are codes of the block's dtype. The result may take
+        the memory of `into`, a block that nobody needs any more. NaN gives some NaN."""
+
+    @abstractmethod
+    def clip(self, x: Block, limit: Block | int) -> Block:
+        """x, of float32 or float64, limited to [-limit, limit] for a limit that is not negative. NaN gives some NaN."""
 
     @abstractmethod
     def measure(self, x: Block, *, moments: bool = False, precise: bool = True) -> Measure:

@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 
 from threshcli.dtypes import DType, Range
+from threshcli.kernels import _numpy_arithmetic as arithmetic
 from threshcli.kernels import _numpy_convert as convert
 from threshcli.kernels import _numpy_measure as measuring
 from threshcli.kernels._arena import Arena, Array
 from threshcli.kernels._numpy_compare import against
 from threshcli.kernels._numpy_convert import NATIVE, storage
-from threshcli.kernels.base import Block, Kernels, MapCompare, Mask, Measure
+from threshcli.kernels.base import Block, Kernels, MapCompare, Mask, Measure, Operator
 
 
 @lru_cache(maxsize=1024)
@@ -200,6 +201,12 @@ class NumpyKernels(Kernels):
 
     def limit(self, cut: Block, dtype: DType, *, up: bool) -> Block:
         return Block(convert.limit(cut.data, cut.dtype, dtype, up=up), dtype)
+
+    def calculate(self, a: Block | int, operator: Operator, b: Block | int, *, into: Block | None = None) -> Block:
+        return arithmetic.calculated(a, operator, b, into, self._arena)
+
+    def clip(self, x: Block, limit: Block | int) -> Block:
+        return arithmetic.clipped(x, limit, self._arena)
 
     def measure(self, x: Block, *, moments: bool = False, precise: bool = True) -> Measure:
         found = measuring.extremes(x.data, x.dtype)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from threshcli.dtypes import DType, Range
 from threshcli.errors import DeviceError
+from threshcli.kernels import _torch_arithmetic as arithmetic
 from threshcli.kernels._torch_convert import (
     BITS,
     NATIVE,
@@ -27,7 +28,7 @@ from threshcli.kernels._torch_convert import (
     whole,
     widened,
 )
-from threshcli.kernels.base import Block, Kernels, MapCompare, Mask, Measure
+from threshcli.kernels.base import Block, Kernels, MapCompare, Mask, Measure, Operator
 from threshcli.tiles import LEAF
 
 
@@ -206,6 +207,12 @@ class TorchKernels(Kernels):
             over = self.within(cut, Range(high + 1, own.high))
         data = data.masked_fill(under, low).masked_fill(over, high - (high >> 63 << 64))
         return Block(data.to(BITS[dtype.itemsize]), dtype)
+
+    def calculate(self, a: Block | int, operator: Operator, b: Block | int, *, into: Block | None = None) -> Block:
+        return arithmetic.calculated(a, operator, b, self._wide)
+
+    def clip(self, x: Block, limit: Block | int) -> Block:
+        return arithmetic.clipped(x, limit, self._wide)
 
     def measure(self, x: Block, *, moments: bool = False, precise: bool = True) -> Measure:
         if not x.data.numel():

@@ -14,6 +14,7 @@ from threshcli.errors import InputError, OutputError, ThreshError, UsageError
 from threshcli.plan.names import Job, display_name
 from threshcli.plan.request import Request
 from threshcli.plan.tensors import Known, Place, TensorPlan, plan_tensor
+from threshcli.rules.base import Rule
 from threshcli.spec import Number
 from threshcli.storage import local
 from threshcli.thresholds.base import Fixed, Maps
@@ -106,7 +107,7 @@ def plan_file(
         plan_tensor(request, Place(job.input, contents, index, name), chosen[index], kind, maps, known or {})
         for index, name in enumerate(names)
     ]
-    warnings = _refused(tensors)
+    warnings = _refused(request.rule, tensors)
     origin = contents if kind.name == contents.container else None
     if origin is None:
         warnings += contents.notes
@@ -134,14 +135,14 @@ def _provenance(request: Request, tensors: Sequence[TensorPlan], maps: Maps) -> 
     stated: dict[str, object] = {}
     for slot, source in request.thresholds.items():
         stated |= source.provenance(slot, maps)
-    return request.recipe(_used(tensors), stated)
+    return request.recipe(_used(request.rule, tensors), stated)
 
 
-def _used(tensors: Sequence[TensorPlan]) -> dict[str, object]:
+def _used(rule: Rule, tensors: Sequence[TensorPlan]) -> dict[str, object]:
     """The thresholds that were worked out, by tensor name and slot, for the provenance."""
     return {
         plan.name: {
-            slot: [_plain(bound.compared(value, plan.tensor.dtype)) for value in bound.found.values]
+            slot: [_plain(bound.compared(value, rule.arithmetic(plan.tensor.dtype))) for value in bound.found.values]
             for slot, bound in plan.bounds.items()
             if isinstance(bound, Fixed) and bound.found is not None
         }
@@ -155,13 +156,12 @@ def _plain(value: Real) -> object:
     return str(value) if isinstance(value, float) else Number.of(value).plain
 
 
-def _refused(tensors: Sequence[TensorPlan]) -> list[str]:
+def _refused(rule: Rule, tensors: Sequence[TensorPlan]) -> list[str]:
     """Warnings of selected tensors that the rule cannot work on; UsageError if there are no others."""
     refused = [plan for plan in tensors if not plan.applied and plan.reason != "not selected"]
     if refused and not any(plan.applied for plan in tensors):
-        raise UsageError(
-            f"tensor {refused[0].name!r}: {refused[0].reason}", hint="list names and dtypes with: thresh info FILE"
-        )
+        first = refused[0]
+        raise UsageError(f"tensor {first.name!r}: {first.reason}", hint=rule.remedy(first.tensor.dtype))
     return [f"tensor {plan.name!r} is copied unchanged: {plan.reason}" for plan in refused]
 
 

@@ -51,15 +51,14 @@ def plan_tensor(request: Request, where: Place, chosen: bool, kind: Container, m
     """The plan of one tensor of a file; UsageError, naming it, where rule, thresholds or output cannot take it."""
     contents, index, name = where.contents, where.number, where.name
     tensor = contents.tensors[index]
-    refusal = request.rule.refusal(tensor.dtype) if chosen else "not selected"
+    out_dtype = request.out_dtype or tensor.dtype
+    refusal = request.rule.refusal(tensor.dtype, out_dtype) if chosen else "not selected"
     plain = tuple(range(len(tensor.shape)))
     opaque = tensor.dtype.kind == "opaque"
     order = plain if opaque else kind.axes(tensor.view.order or plain)
     bounds: Mapping[str, Bound] = {}
     mask: Mapped | None = None
-    out_dtype = tensor.dtype
     if refusal is None:
-        out_dtype = request.out_dtype or tensor.dtype
         try:
             _check_dtypes(request, tensor.dtype, out_dtype)
             if request.axes is not None:
@@ -74,7 +73,7 @@ def plan_tensor(request: Request, where: Place, chosen: bool, kind: Container, m
         view=tensor.view if opaque else tensor.view.permuted(order),
         out=OutTensor(
             name=tensor.name if kind.name == contents.container else name,
-            dtype=out_dtype,
+            dtype=out_dtype if refusal is None else tensor.dtype,
             shape=tensor.shape,
             order=order,
             swapped=kind.keeps_byte_order and tensor.view.swapped,

@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, Field, dataclass, field, fields
 from typing import Any, ClassVar, NamedTuple
 
 from threshcli.dtypes import DType, Real
 from threshcli.errors import UsageError
-from threshcli.kernels.base import Block, Cut, Kernels, Mask
+from threshcli.kernels.base import Block, Cut, Kernels, Mask, Measure
 from threshcli.spec import NanPolicy, Number
 
 
@@ -129,13 +130,27 @@ class Rule(ABC):
         found.append(("--nan fill", self.nan_policy.fill))
         return [(name, value) for name, value in found if isinstance(value, Number)]
 
-    def refusal(self, dtype: DType) -> str | None:
-        """Why the rule cannot work on elements of this dtype, or None where it can."""
+    def arithmetic(self, dtype: DType) -> DType:
+        """The type in which elements of this dtype meet a number that is a threshold: it is rounded to that if it is a
+        float. Their own, unless the rule calculates in another."""
+        return dtype
+
+    def refusal(self, dtype: DType, out: DType) -> str | None:
+        """Why the rule cannot make elements of `out` of those of `dtype`, or None where it can."""
         if dtype.is_real:
             return None
         if dtype.kind != "complex":
             return f"{dtype.name} can only be copied"
         return f"magnitudes of {dtype.name} are not supported yet" if self.magnitude else f"{dtype.name} has no order"
+
+    def moves_all(self, dtype: DType, out: DType, found: Measure, cuts: Sequence[Cut]) -> bool:
+        """Whether it is certain, of a block without NaN, that what is selected becomes another value but zero, and all
+        else zero: counting is cheap then."""
+        return False
+
+    def remedy(self, dtype: DType) -> str:
+        """What to do where all tensors are refused, the first for its dtype: a hint."""
+        return "list names and dtypes with: thresh info FILE"
 
     @classmethod
     def options(cls) -> list[Field[Any]]:

@@ -77,12 +77,16 @@ class Fixed(NamedTuple):
         return (self.value,) if self.found is None else self.found.values
 
     def plain(self, value: Real, dtype: DType) -> float | int:
-        """One of the values as it is compared, as Python's own number: a float where elements are floats, for integers
-        whole where it is and was written so."""
+        """One of the values as it is compared, as Python's own number: a float where elements are floats and it is one,
+        for integers whole where it is and was written so."""
         compared = self.compared(value, dtype)
         if isinstance(compared, float):
             return compared
-        return float(compared) if dtype.is_float else Number(self.spec if self.found is None else "", compared).plain
+        return (
+            float(compared)
+            if dtype.is_float and float(compared) == compared
+            else Number(self.spec if self.found is None else "", compared).plain
+        )
 
 
 class Spread(NamedTuple):

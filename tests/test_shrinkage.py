@@ -1,0 +1,282 @@
+"""Shrinkage rules: against PyWavelets, at their edges, with maps and ranks, rounded once."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.files import read_codes, write_codes
+from tests.harness import refused, thresh
+from tests.reference import decode, is_nan, nearest, size
+from tests.shrinking import arithmetic, shrunk
+from tests.strategies import FLOATS, REAL, codes
+from threshcli.dtypes import DTYPES, FLOAT16, FLOAT32, FLOAT64, INT64, DType, Real
+
+pywt = pytest.importorskip("pywt")
+Array = npt.NDArray[Any]
+RULES = ("soft", "garrote", "firm")
+every_rule = pytest.mark.parametrize("rule", RULES)
+
+
+def words(rule: str, low: object, high: object = None) -> list[str]:
+    """The thresholds as options; `high` is for firm, 3 times `low` unless given."""
+    if rule != "firm":
+        return ["-t", str(low)]
+    return ["--low", str(low), "--high", str(3 * float(str(low)) if high is None else high)]
+
+
+def done(rule: str, x: Array, folder: Path, *options: object) -> Array:
+    """What the rule makes of an array."""
+    np.save(folder / "x.npy", x)
+    ran = thresh(rule, folder / "x.npy", *options, "-o", folder / "y.npy", "--overwrite", "-q")
+    assert ran.status == 0, ran.err
+    found: Array = np.load(folder / "y.npy")
+    return found
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+def test_soft_and_garrote_are_those_of_pywavelets(kind: type, tmp_path: Path) -> None:
+    """On the inputs of its own tests, and on noise; its formula of soft, x * (1 - T / abs(x)), rounds elsewhere."""
+    close = 1e-14 if kind is np.float64 else 2e-6
+    ramp, line = np.linspace(1, 4, 7), np.linspace(-1, 1, 100)
+    noise = np.random.default_rng(3).standard_normal(5000)
+    inputs = [(ramp, 2), (-ramp, 2), (np.array([[1.0, 2]] * 2), 1), (np.array([[1.0, 2]] * 2), 2), (np.zeros(16), 2),
+              (line, 0.3), (noise, 0.7), (noise, 0)]  # fmt: skip
+    for rule in ("soft", "garrote"):
+        for data, cut in inputs:
+            x: Array = data.astype(kind)
+            found = done(rule, x, tmp_path, "-t", cut)
+            assert found.dtype == x.dtype
+            with np.errstate(invalid="ignore"):  # 0 / 0 is what it does not care about
+                wanted = np.nan_to_num(pywt.threshold(x, cut, rule))
+            np.testing.assert_allclose(found, wanted, rtol=1e3 * close, atol=close)
+    assert done("soft", ramp, tmp_path, "-t", 2).tolist() == [0, 0, 0, 0.5, 1, 1.5, 2]
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+def test_firm_is_that_of_pywavelets(kind: type, tmp_path: Path) -> None:
+    """On the input of its own test, and on noise."""
+    close = 1e-14 if kind is np.float64 else 1e-6
+    noise = np.random.default_rng(4).standard_normal(5000)
+    for data, low, high in ((np.linspace(-1, 1, 100), 0.2, 0.6), (noise, 0.5, 2.5), (noise, 0, 1)):
+        x: Array = data.astype(kind)
+        found = done("firm", x, tmp_path, "--low", low, "--high", high)
+        np.testing.assert_allclose(found, pywt.threshold_firm(x, low, high), rtol=close, atol=close)
+        large = np.abs(x) > kind(high)
+        assert found[large].tobytes() == x[large].tobytes()
+
+
+@every_rule
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_every_combination_of_edges_is_right(rule: str, dtype: DType, tmp_path: Path) -> None:
+    """Zeros, the smallest, infinities, NaN, against 0, finite and infinite thresholds; zeros that are made are +0.0."""
+    if not dtype.signed:
+        pytest.skip("float8_e8m0fnu has no zero")
+    keys = {0, 1, 2, dtype.key(Fraction(1)), dtype.top - 1, dtype.top}
+    held = [dtype.code(sign * key) for key in sorted(keys) for sign in (1, -1)] + [dtype.nan, dtype.nan | dtype.sign]
+    held += [dtype.sign] if dtype.negative_zero else []
+    write_codes(tmp_path / "x.safetensors", {"x": (dtype, held)})
+    kind = arithmetic(dtype)
+    cuts: list[Real] = [Fraction(0), dtype.magnitude(1), Fraction(1), dtype.magnitude(dtype.top - 1), math.inf]
+    pairs = [(low, high) for low in cuts for high in cuts if low <= high and (rule == "firm" or low == high)]
+    for low, high in pairs:
+        texts = [exactly(value) for value in (low, high)]
+        ran = thresh(rule, tmp_path / "x.safetensors", *words(rule, *texts), "-o", tmp_path / "y.safetensors",
+                     "--overwrite", "--json")  # fmt: skip
+        assert ran.status == 0, ran.err
+        selected = zeros = 0
+        for before, after in zip(held, read_codes(tmp_path / "y.safetensors")["x"][1], strict=True):
+            x = decode(before, dtype)
+            if is_nan(x):
+                assert after == before
+                continue
+            wanted = nearest(shrunk(rule, x, nearest(low, kind), nearest(high, kind), kind), dtype)
+            assert decode(after, dtype) == wanted, (x, low, high)
+            assert size(x) <= low or (after & dtype.sign) == (before & dtype.sign) or not dtype.negative_zero
+            assert size(x) > low or after == 0
+            selected, zeros = selected + (size(x) > low), zeros + (wanted == 0)
+        assert (ran.tensor["selected"], ran.tensor["kept"], ran.tensor["zeros_after"]) == (selected, selected, zeros)
+
+
+def exactly(value: Real) -> str:
+    """A number as it is read without rounding."""
+    if isinstance(value, float):
+        return "inf"
+    scale = value.denominator.bit_length() - 1  # a power of two
+    return f"{value.numerator * 5**scale}e-{scale}"
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_elements_by_any_thresholds_are_the_formula_rounded_operation_by_operation(
+    data: st.DataObject, tmp_path: Path
+) -> None:
+    """Any bits of any dtype to any float dtype, by numbers or by maps of float64."""
+    dtype = data.draw(st.sampled_from([dtype for dtype in REAL if dtype.signed]))
+    to = dtype if dtype.is_float else data.draw(st.sampled_from([FLOAT16, FLOAT32, FLOAT64, DTYPES["bfloat16"]]))
+    rule = data.draw(st.sampled_from(RULES))
+    held = data.draw(st.lists(codes(dtype), min_size=1, max_size=12))
+    some = st.one_of(st.sampled_from([size_of(code, dtype) for code in held]), st.floats(0, allow_nan=False))
+    pairs = [sorted(data.draw(st.tuples(some, some))) for _ in held]
+    if not data.draw(st.booleans()):  # numbers
+        pairs = [pairs[0]] * len(held)
+        slots = words(rule, *(exactly(Fraction(end) if math.isfinite(end) else end) for end in pairs[0]))
+    else:
+        for name, place in (("low", 0), ("high", 1)):
+            np.save(tmp_path / f"{name}.npy", np.array([pair[place] for pair in pairs]))
+        slots = ["--low", f"@{tmp_path}/low.npy", "--high", f"@{tmp_path}/high.npy"][::1]
+        slots = slots if rule == "firm" else ["-t", slots[1]]
+    write_codes(tmp_path / "x.safetensors", {"x": (dtype, held)})
+    ran = thresh(rule, tmp_path / "x.safetensors", *slots, "--out-dtype", to.name, "-o", tmp_path / "y.safetensors",
+                 "--overwrite", "--json")  # fmt: skip
+    assert ran.status == 0, ran.err
+    kind, counted = arithmetic(dtype), 0
+    for before, after, pair in zip(held, read_codes(tmp_path / "y.safetensors")["x"][1], pairs, strict=True):
+        x = nearest(decode(before, dtype), kind)
+        if is_nan(x):
+            assert after == before
+            continue
+        low, high = (nearest(Fraction(end) if math.isfinite(end) else end, kind) for end in pair)
+        counted += size(x) > low
+        assert decode(after, to) == nearest(shrunk(rule, x, low, high, kind), to), (x, low, high)
+    assert ran.tensor["selected"] == counted
+
+
+def size_of(code: int, dtype: DType) -> float:
+    """A magnitude as a threshold; 1 for NaN."""
+    value = decode(code, dtype)
+    return 1.0 if is_nan(value) else abs(float(value))
+
+
+def test_half_precision_is_rounded_once(tmp_path: Path) -> None:
+    """Calculated in float32 with a threshold that float16 does not hold; a wider output keeps what float32 has."""
+    x = np.random.default_rng(5).standard_normal(4000).astype(np.float16)
+    cut = np.float32(0.3)
+    wide = np.sign(x) * np.maximum(np.abs(x).astype(np.float32) - cut, 0)
+    for to in ("float16", "float32", "float64"):
+        found = done("soft", x, tmp_path, "-t", "0.3", "--out-dtype", to)
+        assert found.dtype == to
+        np.testing.assert_array_equal(found, wide.astype(to))
+    assert np.any(wide.astype(np.float16) != np.sign(x) * np.maximum(np.abs(x) - np.float16(0.3), 0))
+
+
+def test_a_selected_element_that_rounds_to_zero_is_counted_so(tmp_path: Path) -> None:
+    """float16 just above a float32 threshold."""
+    np.save(tmp_path / "x.npy", np.array([2.0**-23, -(2.0**-23), 1, 0], np.float16))
+    cut = exactly(Fraction(1, 2**23) - Fraction(1, 2**26))
+    ran = thresh("soft", tmp_path / "x.npy", "-t", cut, "-o", tmp_path / "y.npy", "--json")
+    assert (ran.tensor["selected"], ran.tensor["zeros_before"], ran.tensor["zeros_after"]) == (3, 1, 3)
+    assert np.load(tmp_path / "y.npy").tolist() == [0, 0, 1, 0]
+
+
+@pytest.mark.parametrize("ties", ["first", "all", "none"])
+@every_rule
+def test_a_cut_by_rank_selects_as_many_as_asked_and_shrinks_by_the_cut(rule: str, ties: str, tmp_path: Path) -> None:
+    """What is equal to the cut becomes +0.0, whether it is above it by rank or not; only counts know of ties."""
+    x = np.array([5, -2, 2, 3, -2, -7, 2, 1, 0], np.float32)
+    np.save(tmp_path / "x.npy", x)
+    slots = ["--low", "top5", "--high", "6"] if rule == "firm" else ["-t", "top5"]
+    plain = done(rule, x, tmp_path, *words(rule, 2, 6))
+    ran = thresh(rule, tmp_path / "x.npy", *slots, "--ties", ties, "-o", tmp_path / "z.npy", "--json")
+    assert np.load(tmp_path / "z.npy").tobytes() == plain.tobytes()
+    assert ran.tensor["selected"] == {"first": 5, "all": 7, "none": 3}[ties]
+    assert ran.tensor["zeros_after"] == 6
+
+
+def test_firm_with_both_cuts_at_one_rank_keeps_exactly_those(tmp_path: Path) -> None:
+    """Equal thresholds make it hard, and of the elements equal to both the first ones are above them."""
+    x = np.array([5, -2, 2, 3, -2, -7, 2, 1, 0], np.float32)
+    for scope in ("tensor", "axis:0"):
+        found = done("firm", x.reshape(1, -1), tmp_path, "--low", "top5", "--high", "top5", "--scope", scope)
+        assert found.tolist() == [[5, -2, 2, 3, 0, -7, 0, 0, 0]]
+
+
+def test_ranks_of_integers_beyond_float64_are_exact(tmp_path: Path) -> None:
+    """Neighbours that float64 does not tell apart: so many are selected, whatever the arithmetic makes of them."""
+    x = np.array([2**60 + 1, 2**60, -(2**60) - 2, 5], np.int64)
+    np.save(tmp_path / "x.npy", x)
+    for count in (1, 2, 3, 4):
+        ran = thresh("soft", tmp_path / "x.npy", "-t", f"top{count}", "--out-dtype", "float64", "-o",
+                     tmp_path / "y.npy", "--overwrite", "--json")  # fmt: skip
+        assert ran.tensor["selected"] == count
+    assert np.load(tmp_path / "y.npy").tolist() == [2.0**60 - 5, 2.0**60 - 5, -(2.0**60) + 5, 0]
+
+
+def test_a_threshold_along_an_axis_keeps_the_digits_of_the_arithmetic(tmp_path: Path) -> None:
+    """Percentiles of float16 fall between its values: they are rounded to float32, and the report tells so."""
+    x = np.random.default_rng(6).standard_normal((3, 101)).astype(np.float16)
+    np.save(tmp_path / "x.npy", x)
+    ran = thresh("soft", tmp_path / "x.npy", "-t", "p33", "--scope", "axis:0", "-o", tmp_path / "y.npy", "--json",
+                 "--out-dtype", "float32")  # fmt: skip
+    sizes = np.abs(x).astype(np.float32)
+    cuts = np.percentile(np.abs(x).astype(np.float64), 33, axis=1).astype(np.float32)[:, None]
+    assert ran.tensor["threshold"]["values"] == cuts.ravel().astype(float).tolist()
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), np.sign(x) * np.maximum(sizes - cuts, 0))
+    single = thresh("soft", tmp_path / "x.npy", "-t", "0.1", "-n", "--json").tensor["threshold"]["value"]
+    assert single == float(np.float32(0.1))
+
+
+@every_rule
+def test_integers_need_a_floating_point_output(rule: str, tmp_path: Path) -> None:
+    """Refused with that hint; beside floats they are copied, with a warning."""
+    np.save(tmp_path / "x.npy", np.array([-128, 5, 0], np.int8))
+    slots = words(rule, 2)
+    refused(thresh(rule, tmp_path / "x.npy", *slots, "-n"), 2, "int8 has no fractions", "floating-point --out-dtype")
+    refused(thresh(rule, tmp_path / "x.npy", *slots, "--out-dtype", "int16", "-n"), 2, "int16 has no fractions")
+    refused(thresh(rule, tmp_path / "x.npy", *slots, "--out-dtype", "float8_e8m0fnu", "-n"), 2, "no zero")
+    assert done(rule, np.array([-128, 5, 0], np.int8), tmp_path, *slots, "--out-dtype", "float32")[2] == 0
+    write_codes(tmp_path / "x.safetensors", {"w": (FLOAT32, [0]), "steps": (INT64, [7])})
+    ran = thresh(rule, tmp_path / "x.safetensors", *slots, "-o", tmp_path / "y.safetensors")
+    assert ran.status == 0
+    assert "'steps' is copied unchanged: int64 has no fractions" in ran.out
+    assert read_codes(tmp_path / "y.safetensors")["steps"] == (INT64, [7])
+
+
+@every_rule
+def test_negative_and_crossed_thresholds_are_refused(rule: str, tmp_path: Path) -> None:
+    """Numbers and maps, these with the first position."""
+    np.save(tmp_path / "x.npy", np.ones((2, 3)))
+    np.save(tmp_path / "m.npy", np.array([[1, 0, 2], [3, -1, 2.0]]))
+    low = "--low" if rule == "firm" else "-t"
+    high = ["--high", "9"] if rule == "firm" else []
+    refused(thresh(rule, tmp_path / "x.npy", low, "-1", *high, "-n"), 2, "negative")
+    asked = [rule, tmp_path / "x.npy", low, f"@{tmp_path}/m.npy", *high, "-o", tmp_path / "y.npy"]
+    refused(thresh(*asked), 2, "negative at [1, 1]")
+    if rule == "firm":
+        np.save(tmp_path / "m.npy", np.array([[1, 0, 2], [3, 1, 9.5]]))
+        refused(thresh(*asked), 2, "--low is above --high at [1, 2]")
+        refused(thresh(rule, tmp_path / "x.npy", "--low", "2", "--high", "1", "-n"), 2, "--low is above --high")
+    assert not (tmp_path / "y.npy").exists()
+
+
+@every_rule
+def test_nan_is_treated_as_asked(rule: str, tmp_path: Path) -> None:
+    """It passes with its bits, is replaced or refused; it is never selected."""
+    bits = np.array([0x7FC01234, 0xFFC00001, 0x40A00000], np.uint32)
+    x = bits.view(np.float32)
+    assert done(rule, x, tmp_path, *words(rule, 1)).view(np.uint32)[:2].tolist() == bits[:2].tolist()
+    assert done(rule, x, tmp_path, *words(rule, 1), "--nan", "fill=7")[:2].tolist() == [7, 7]
+    refused(thresh(rule, tmp_path / "x.npy", *words(rule, 1), "--nan", "error", "-o", tmp_path / "z.npy"), 4, "NaN")
+    ran = thresh(rule, tmp_path / "x.npy", *words(rule, 1), "-o", tmp_path / "z.npy", "--json")
+    assert (ran.tensor["selected"], ran.tensor["nan"]) == (1, 2)
+
+
+@pytest.mark.parametrize("largest", [3.0, 2.0**24, 2.0**25 - 2, 2.0**25, 1e30, math.inf])
+def test_elements_too_large_to_be_moved_are_counted_as_unchanged(largest: float, tmp_path: Path) -> None:
+    """Around the threshold from which on every element is sure to change, so that they need not be compared."""
+    x = np.array([largest, -largest / 2, largest / 3, 1.5, -0.0, 0, 2.0**-149], np.float32)
+    np.save(tmp_path / "x.npy", x)
+    for cut in (0, 2.0**-149, 0.25, 0.5, 1, 2, 4, 1e30, math.inf):
+        ran = thresh("soft", tmp_path / "x.npy", "-t", cut, "-o", tmp_path / "y.npy", "--overwrite", "--json")
+        out = np.load(tmp_path / "y.npy")
+        assert ran.tensor["changed"] == np.count_nonzero(x != out)
+        assert ran.tensor["zeros_after"] == np.count_nonzero(out == 0)
+        assert ran.tensor["selected"] == np.count_nonzero(np.abs(x) > np.float32(cut))
