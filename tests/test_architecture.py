@@ -27,6 +27,7 @@ FLOORS = (
     ("plan",),
     ("engine",),
     ("executors", "report"),
+    ("functional",),
     ("cli",),
     ("__main__",),
 )
@@ -104,7 +105,12 @@ def importers(package: str, *, late: bool | None = None) -> set[str]:
     }
 
 
-every_module = pytest.mark.parametrize("name", modules())
+every_module = pytest.mark.parametrize("name", sorted(set(modules()) - {""}))
+
+
+def test_the_front_door_opens_late() -> None:
+    """The package itself offers what stands on upper floors, and loads it when it is asked for."""
+    assert [item.module for item in imports(modules()[""]) if not item.late and part(item.module) == "threshcli"] == []
 
 
 @every_module
@@ -145,12 +151,15 @@ def test_nobody_imports_what_another_package_keeps_private() -> None:
     assert {name for name in private if part(name) != "threshcli"} == set()
 
 
-TORCH = ("kernels.torch", "kernels._torch")
+TORCH = ("kernels.torch", "kernels._torch", "functional.tensors", "functional.surrogates", "functional.compiled")
 """The modules that know torch; .pt is read and written without it."""
+TYPED = ("functional.",)
+"""Those that speak of its tensors in annotations alone."""
 
 
 def test_torch_stays_in_its_kernels() -> None:
-    assert [name for name in importers("torch") if not name.startswith(TORCH)] == []
+    assert [name for name in importers("torch") if not name.startswith(TORCH + TYPED)] == []
+    assert [name for name in importers("torch", late=False) if not name.startswith(TORCH)] == []
 
 
 def test_the_kernels_of_torch_are_imported_late() -> None:

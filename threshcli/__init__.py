@@ -1,3 +1,43 @@
-"""thresh: thresholds for tensor files."""
+"""thresh: thresholds for tensor files, tensors and gradients.
+
+The rules and the threshold sources are functions on torch tensors and NumPy arrays (`binary_threshold`, `otsu`, ...),
+`apply` runs a rule over files as the command line does, and `GradientThreshold` and its like work in training. All of
+it is loaded when it is first asked for: `import threshcli` imports neither torch nor NumPy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from threshcli.functional.automatic import *  # noqa: F403 - what a module offers stands there, in its __all__
+    from threshcli.functional.deciding import *  # noqa: F403
+    from threshcli.functional.keeping import *  # noqa: F403
+    from threshcli.functional.shrinking import *  # noqa: F403
+    from threshcli.functional.sources import *  # noqa: F403
+
+_HOMES = (
+    "functional.deciding",
+    "functional.keeping",
+    "functional.shrinking",
+    "functional.sources",
+    "functional.automatic",
+)
+"""Where what the package offers is at home; those that need torch come last."""
+
+
+def __getattr__(name: str) -> Any:
+    if not name.startswith("_"):
+        for home in _HOMES:
+            module = import_module(f"threshcli.{home}")
+            if name in module.__all__:
+                return getattr(module, name)
+    raise AttributeError(f"module 'threshcli' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    offered = (name for home in _HOMES for name in import_module(f"threshcli.{home}").__all__)
+    return sorted({*globals(), *offered})

@@ -24,13 +24,11 @@ class Outside:
     env: Mapping[str, str]
     cleaners: list[Callable[[], object]] = field(default_factory=list)
     """Told when a signal ends the process."""
-    alone: bool = False
-    """Whether nobody else uses this process: workers may be copies of it."""
 
     @classmethod
     def process(cls) -> Outside:
         """Those of this process."""
-        return cls(sys.stdout, sys.stderr, os.environ, CLEANERS, alone=True)
+        return cls(sys.stdout, sys.stderr, os.environ, CLEANERS)
 
     def terminal(self, color: Color) -> Terminal:
         return Terminal.of(self.out, color, self.env)

@@ -57,7 +57,7 @@ class Walk:
         return str([int(self.coordinate(one, axis)[0]) for axis in range(len(self._shape))])
 
 
-class _Table:
+class Table:
     """A threshold for each index along an axis, ready to be spread over tiles."""
 
     def __init__(self, spread: Spread, dtype: DType, arithmetic: DType) -> None:
@@ -100,11 +100,11 @@ class Cuts:
         self._rule, self._bounds, self._maps = rule, plan.bounds, maps
         self._walk = Walk(plan)
         self._scalars = {
-            slot.name: _scalar(plan.bounds.get(slot.name), slot.default, plan.view.elements) for slot in rule.slots
+            slot.name: scalar_of(plan.bounds.get(slot.name), slot.default, plan.view.elements) for slot in rule.slots
         }
         dtype = plan.tensor.dtype
         self._tables = {
-            slot: _Table(bound, dtype, rule.arithmetic(dtype))
+            slot: Table(bound, dtype, rule.arithmetic(dtype))
             for slot, bound in plan.bounds.items()
             if isinstance(bound, Spread)
         }
@@ -132,7 +132,7 @@ class Cuts:
             return Rank(scalar.value, tile.stop <= above)
         return Tied(scalar, _mask(k, self._walk.positions(tile) < above))
 
-    def _from_table(self, table: _Table, k: Kernels, tile: Tile) -> Cut:
+    def _from_table(self, table: Table, k: Kernels, tile: Tile) -> Cut:
         index = self._walk.coordinate(tile, table.axis)
         block = k.load(memoryview(bytearray(table.codes[index].tobytes())), table.dtype)
         if table.above is None:
@@ -177,7 +177,7 @@ class Cuts:
             )
 
 
-def _scalar(bound: Bound | None, default: float | None, elements: int) -> Scalar:
+def scalar_of(bound: Bound | None, default: float | None, elements: int) -> Scalar:
     """A slot's number; a cut by rank is a Rank where all its ties in the tensor are on one side of it."""
     if not isinstance(bound, Fixed):
         return Scalar(0.0 if default is None else default)

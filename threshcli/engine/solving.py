@@ -15,7 +15,8 @@ from threshcli.plan.request import Request
 from threshcli.plan.tensors import Known, TensorPlan
 from threshcli.thresholds.base import Answer, Fixed, Maps, Spread, Worked
 
-_NOBODY = Answer(values=(Fraction(0),))  # a population without elements needs no threshold
+NOBODY = Answer(values=(Fraction(0),))
+"""Of a population without elements, which needs no threshold."""
 
 
 class Planned(NamedTuple):
@@ -71,7 +72,7 @@ class Solver:
 
     def _answers(self, population: Population, who: str) -> dict[str, Answer]:
         if not population.elements:
-            return dict.fromkeys(self._sources, _NOBODY)
+            return dict.fromkeys(self._sources, NOBODY)
         terms = self.request.fit.terms(self.request.rule.magnitude)
         studies = [source.work(terms) for source in self._sources.values()]
         found = self.desk.answers(population, studies, self._looked_at(who))
@@ -86,7 +87,7 @@ class Solver:
     def _fixed(self, slot: str, answer: Answer, start: int, item: TensorPlan) -> Fixed:
         """The share of one tensor, which begins at position `start` of the population, in an answer."""
         spec = self._sources[slot].text
-        answer = _inside(answer, item.view.elements, start)
+        answer = inside(answer, item.view.elements, start)
         return Fixed(spec, answer.values[0], answer.above, answer)
 
     def _along(self, item: TensorPlan, piece: Piece, axis: int) -> dict[str, Fixed | Spread]:
@@ -96,13 +97,13 @@ class Solver:
             if source.several:
                 raise UsageError(f"{source.text} gives several cuts, and an index has one", hint="use another --scope")
         if not piece.view.elements:
-            return {slot: Spread(source.text, axis, (_NOBODY,) * count) for slot, source in self._sources.items()}
+            return {slot: Spread(source.text, axis, (NOBODY,) * count) for slot, source in self._sources.items()}
         fit, size = self.request.fit, piece.view.elements // count
         terms = fit.terms(self.request.rule.magnitude)
         studies = [[source.work(terms) for source in self._sources.values()] for _ in range(count)]
         found = self.desk.slices(piece, axis, studies, self._looked_at(f"tensor {item.name!r}"))
         return {
-            slot: Spread(source.text, axis, tuple(_inside(fit.modified(answers[place]), size) for answers in found))
+            slot: Spread(source.text, axis, tuple(inside(fit.modified(answers[place]), size) for answers in found))
             for place, (slot, source) in enumerate(self._sources.items())
         }
 
@@ -111,6 +112,6 @@ class Solver:
         return Piece(plan.job.input, planned.path, plan.fingerprint, tensor.view, tensor.dtype, item.mask)
 
 
-def _inside(answer: Answer, elements: int, start: int = 0) -> Answer:
+def inside(answer: Answer, elements: int, start: int = 0) -> Answer:
     """An answer with the position of a cut by rank as one of so many elements, which begin at `start`."""
     return answer if answer.above is None else answer._replace(above=min(max(answer.above - start, 0), elements))

@@ -12,7 +12,7 @@ from threshcli.errors import InputError
 from threshcli.kernels.base import Block, Kernels
 from threshcli.plan.tensors import TensorPlan
 from threshcli.rules.base import Outcome, Rule
-from threshcli.spec import ZERO, Number
+from threshcli.spec import ZERO
 from threshcli.stats import Counts
 from threshcli.thresholds.base import Mapped
 from threshcli.tiles import Tile
@@ -43,7 +43,7 @@ class TensorWork:
         found = k.measure(x)
         cuts = self._cuts.tile(k, tile, counts)
         outcome = self._rule.apply(k, x, plan.out.dtype, *cuts)
-        out = self._treat_nan(k, x, outcome, found.nan) if found.nan and self._rule.keeps_nan else outcome.out
+        out = self._treat_nan(k, x, outcome) if found.nan and self._rule.keeps_nan else outcome.out
         self._counting.tile(k, x, out, outcome.selected, found, cuts, counts)
         residual = None
         if plan.residual_place is not None:
@@ -52,18 +52,9 @@ class TensorWork:
             residual = k.store(left, swapped=plan.residual_swapped)
         return Worked(k.store(out, swapped=plan.out.swapped), residual)
 
-    def _treat_nan(self, k: Kernels, x: Block, outcome: Outcome, nan: int) -> Block:
-        policy, dtype = self._rule.nan_policy, self._plan.out.dtype
-        if policy.action == "error":
+    def _treat_nan(self, k: Kernels, x: Block, outcome: Outcome) -> Block:
+        if self._rule.nan_policy.action == "error":
             raise InputError(
                 f"tensor {self._plan.name!r} holds NaN", hint="choose what becomes of it: --nan keep, fill=V"
             )
-        levels = self._rule.levels
-        value: Block | Number = x
-        if policy.fill is not None:
-            value = policy.fill
-        elif policy.action == "above" and levels:
-            value = levels[0]
-        elif policy.action == "below" and levels:
-            value = levels[1]
-        return k.where(k.isnan(x), value, outcome.out, dtype)
+        return self._rule.with_nan(k, x, outcome.out, self._plan.out.dtype)

@@ -60,7 +60,7 @@ def plan_tensor(request: Request, where: Place, chosen: bool, kind: Container, m
     mask: Mapped | None = None
     if refusal is None:
         try:
-            _check_dtypes(request, tensor.dtype, out_dtype)
+            check_dtypes(request, tensor.dtype, out_dtype)
             if request.axes is not None:
                 request.axes.of(len(tensor.shape))
             bounds = _bind(request, where, order, maps, known)
@@ -87,7 +87,8 @@ def plan_tensor(request: Request, where: Place, chosen: bool, kind: Container, m
     )
 
 
-def _check_dtypes(request: Request, dtype: DType, out: DType) -> None:
+def check_dtypes(request: Request, dtype: DType, out: DType) -> None:
+    """UsageError where the rule's constants, or the values that it keeps, have no place in the output's dtype."""
     for option, number in request.rule.constants():
         number.code(out, option)
     policy = request.rule.nan_policy
@@ -112,7 +113,7 @@ def _bind(request: Request, where: Place, order: tuple[int, ...], maps: Maps, kn
         fitted = Fitted(where.name, tensor.shape, order, request.broadcast, where.file, slot)
         bound = source.bind(fitted, maps)
         bounds[slot] = known.get((where.number, slot), bound) if isinstance(bound, Pending) else bound
-    for values in _combinations(bounds):
+    for values in combinations(bounds):
         request.rule.check_values(tensor.dtype, values)
     return bounds
 
@@ -142,7 +143,7 @@ def _check_source(request: Request, source: Worked, tensor: Tensor) -> None:
         raise UsageError(f"has {rank} axes, and --scope is {scope}", hint="choose tensors with --tensor GLOB")
 
 
-def _combinations(bounds: Mapping[str, Bound]) -> Iterator[dict[str, Real]]:
+def combinations(bounds: Mapping[str, Bound]) -> Iterator[dict[str, Real]]:
     """The numbers that are compared with together: those of all slots, for each index along an axis."""
     fixed = {slot: bound.value for slot, bound in bounds.items() if isinstance(bound, Fixed)}
     spread: dict[str, tuple[Answer, ...]] = {

@@ -94,6 +94,18 @@ class Rule(ABC):
     def nan_policy(self) -> NanPolicy:
         return self.nan or self.default_nan
 
+    def with_nan(self, k: Kernels, x: Block, made: Block, out: DType) -> Block:
+        """What `apply` has made of `x`, but NaN elements as `nan_policy` says; the policy `error` is the caller's."""
+        policy, levels = self.nan_policy, self.levels
+        value: Block | Number = x
+        if policy.fill is not None:
+            value = policy.fill
+        elif policy.action == "above" and levels:
+            value = levels[0]
+        elif policy.action == "below" and levels:
+            value = levels[1]
+        return k.where(k.isnan(x), value, made, out)
+
     def operator(self) -> str:
         """The comparison as the summary shows it, for instance `x > T`."""
         signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}

@@ -1,0 +1,71 @@
+"""One call of a function: eager, or as a node of a graph that torch.compile makes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+
+from threshcli.functional.held import is_tensor
+from threshcli.functional.making import make
+from threshcli.functional.running import run
+
+if TYPE_CHECKING:
+    from threshcli.functional.binding import Data, ThresholdLike
+
+Surrogate = Literal["none", "straight-through", "sigmoid", "fast-sigmoid"]
+"""What stands in for the derivative of a step, which is 0 wherever it exists."""
+
+
+class Step(NamedTuple):
+    """How gradients flow through the steps of a decision, and over which width."""
+
+    surrogate: str
+    temperature: float
+
+
+def call(
+    name: str,
+    input: Data,
+    given: Mapping[str, ThresholdLike | None],
+    options: Mapping[str, Any],
+    *,
+    broadcast: bool = False,
+    out_dtype: object = None,
+    out: Data | None = None,
+    step: Step | None = None,
+) -> Data:
+    """What the rule of this name makes of an input, by thresholds and options; gradients of steps if they are asked
+    for. See `running.run`."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.compiler.is_compiling():
+        from threshcli.functional.compiled import broken, is_traced, node
+
+        if not is_traced(given):
+            made = broken(name, input, given, options, broadcast=broadcast, out_dtype=out_dtype, out=out, step=step)
+            return cast("Data", made)
+        tensor, target = cast("Any", input), cast("Any", out)  # in a graph there are no arrays
+        made = node(name, tensor, given, options, broadcast=broadcast, out_dtype=out_dtype, step=step)
+        return cast("Data", made if target is None else target.copy_(made))
+    return eager(name, input, given, options, broadcast=broadcast, out_dtype=out_dtype, out=out, step=step)
+
+
+def eager(
+    name: str,
+    input: Data,
+    given: Mapping[str, ThresholdLike | None],
+    options: Mapping[str, Any],
+    *,
+    broadcast: bool,
+    out_dtype: object,
+    out: Data | None,
+    step: Step | None,
+) -> Data:
+    """The call itself."""
+    rule = make(name, options)
+    found = run(rule, input, given, broadcast=broadcast, out_dtype=out_dtype, out=out)
+    if step is None or not is_tensor(input):
+        return found
+    from threshcli.functional.surrogates import stepped
+
+    return cast("Data", stepped(rule, cast("Any", found), input, given, step.surrogate, step.temperature))

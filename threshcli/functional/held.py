@@ -1,0 +1,97 @@
+"""Arrays and tensors in memory as the kernels see them: bytes in C order, an element type, a shape.
+
+torch is not imported here: who has a tensor has imported it.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+import numpy as np
+
+from threshcli.dtypes import DTYPES, DType
+from threshcli.errors import UsageError
+from threshcli.kernels._numpy_convert import storage
+from threshcli.tiles import View, row_major
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Elements in memory: their bytes in C order (shared with what they came from where that was possible)."""
+
+    data: memoryview
+    dtype: DType
+    shape: tuple[int, ...]
+
+    @property
+    def view(self) -> View:
+        """Where the elements lie in `data`."""
+        return View(0, self.shape, row_major(self.shape), self.dtype.itemsize)
+
+    @property
+    def elements(self) -> int:
+        return self.view.elements
+
+    @property
+    def values(self) -> np.ndarray[Any, Any]:
+        """The elements in a row, stored as studies want them (threshcli.studies.base.Lens)."""
+        return np.frombuffer(self.data, storage(self.dtype))
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill the buffer with the bytes from `offset` on, as a file does."""
+        buffer[:] = self.data[offset : offset + len(buffer)]
+
+
+def is_tensor(value: object) -> TypeGuard[torch.Tensor]:
+    """Whether a value is a torch tensor; nobody who has none pays for torch."""
+    module = sys.modules.get("torch")
+    return module is not None and isinstance(value, module.Tensor)
+
+
+def dtype_of(value: object, what: str) -> DType:
+    """The element type of an array or a tensor; UsageError, naming the argument, for what is neither."""
+    if is_tensor(value):
+        name = str(value.dtype).removeprefix("torch.")
+    elif isinstance(value, np.ndarray):
+        name = value.dtype.name
+    else:
+        raise UsageError(
+            f"{what} is a {type(value).__name__}, not a tensor or an array",
+            hint="give a torch.Tensor or a numpy.ndarray",
+        )
+    if name not in DTYPES:
+        known = ", ".join(item for item, dtype in DTYPES.items() if dtype.is_real)
+        raise UsageError(f"{what} has elements of {name}, which have no order", hint=f"there are {known}")
+    return DTYPES[name]
+
+
+def hold(value: object, what: str) -> Held:
+    """An array, or a tensor in the memory of the CPU or (copied) of a device, as bytes; UsageError for other things."""
+    dtype = dtype_of(value, what)
+    if is_tensor(value):
+        if value.layout != sys.modules["torch"].strided:
+            raise UsageError(f"{what} is {value.layout}, and only dense tensors are worked on", hint="use to_dense()")
+        dense = value.detach().cpu().contiguous().resolve_conj().resolve_neg()
+        raw = dense.reshape(-1).view(sys.modules["torch"].uint8).numpy() if dense.numel() else np.empty(0, np.uint8)
+        return Held(raw.data, dtype, tuple(value.shape))
+    array = np.asarray(value)
+    native = array.astype(array.dtype.newbyteorder("="), copy=False)
+    flat = np.ascontiguousarray(native).reshape(-1)
+    return Held(flat.view(np.uint8).data if flat.size else memoryview(b""), dtype, array.shape)
+
+
+def has_memory(tensor: torch.Tensor) -> bool:
+    """Whether a tensor's elements can be looked at; not those of a graph in the making, nor of a transform of
+    torch.func."""
+    if sys.modules["torch"].compiler.is_compiling():
+        return False
+    try:
+        tensor.untyped_storage()
+    except NotImplementedError:  # a transform looks through it
+        return False
+    return True

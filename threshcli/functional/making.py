@@ -1,0 +1,57 @@
+"""From the arguments of a call to a rule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from threshcli import rules
+from threshcli.errors import UsageError
+from threshcli.functional.binding import is_number
+from threshcli.rules.base import Rule
+from threshcli.spec import NanPolicy, Number
+
+
+def make(name: str, options: Mapping[str, object]) -> Rule:
+    """A rule with these options, those that are None as they are by default; UsageError, naming the option, where a
+    value is none that it takes."""
+    kind = rules.find(name)
+    hints = _hints(kind)
+    known = {item.name for item in kind.options()}
+    strange = sorted(set(options) - known)
+    if strange:
+        raise UsageError(f"{name} has no option {strange[0]!r}", hint=f"it has {', '.join(sorted(known))}")
+    given = {option: value for option, value in options.items() if value is not None}
+    values: dict[str, Any] = {option: _value(option, value, hints[option]) for option, value in given.items()}
+    return kind(**values)
+
+
+@cache
+def _hints(kind: type[Rule]) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def _value(option: str, value: object, hint: Any) -> object:
+    if option == "nan":
+        return value if isinstance(value, NanPolicy) else NanPolicy.parse(str(value))
+    if hint is Number or Number in get_args(hint):
+        return number(option, value)
+    kinds = [hint, *get_args(hint)]
+    choices = [choice for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
+    if choices and value not in choices:
+        raise UsageError(f"{option} is {value!r}", hint=f"it is one of {', '.join(map(repr, choices))}")
+    return value
+
+
+def number(option: str, value: object) -> Number:
+    """A number as rules write it: a Python number, or digits in a text, exactly; UsageError for anything else."""
+    if isinstance(value, Number):
+        return value
+    if isinstance(value, str):
+        return Number.parse(value)
+    if isinstance(value, bool):
+        return Number.of(int(value))
+    if is_number(value):
+        return Number.of(value.item() if hasattr(value, "item") else value)  # type: ignore[arg-type]  # a number
+    raise UsageError(f"{option} is a {type(value).__name__}, not a number", hint="give a number such as 0 or 1.5")

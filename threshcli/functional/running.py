@@ -1,0 +1,193 @@
+"""A rule at work on an array or a tensor."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import numpy as np
+
+from threshcli.containers.base import OutTensor, Tensor
+from threshcli.dtypes import DTYPES, DType
+from threshcli.engine.cuts import Cuts
+from threshcli.errors import InputError, UsageError
+from threshcli.functional.binding import Bindings, Subject
+from threshcli.functional.held import Held, dtype_of, hold, is_tensor
+from threshcli.kernels.base import Block, Kernels
+from threshcli.kernels.numpy import NumpyKernels
+from threshcli.plan.names import Names
+from threshcli.plan.request import Request
+from threshcli.plan.tensors import TensorPlan, check_dtypes, combinations
+from threshcli.rules.base import Rule
+from threshcli.spec import ZERO
+from threshcli.stats import Counts
+from threshcli.tiles import Tile, tile_elements, tiles
+
+if TYPE_CHECKING:
+    from threshcli.functional.binding import Data, ThresholdLike
+
+_TILE = 1 << 20  # bytes that are worked on at once: they stay in the cache
+_OPTION = re.compile(r"--([a-z]+(?:-[a-z]+)*)")
+_OWN = threading.local()
+
+
+class Call(NamedTuple):
+    """A rule with everything that decides what it writes, checked."""
+
+    rule: Rule
+    dtype: DType
+    out: DType
+    shape: tuple[int, ...]
+    bindings: Bindings
+
+
+def prepare(
+    rule: Rule, input: Any, given: Mapping[str, ThresholdLike | None], *, broadcast: bool, out_dtype: Any
+) -> Call:
+    """Bind the thresholds and check all that can be checked before elements are looked at; raises UsageError."""
+    try:
+        return _prepared(rule, input, given, broadcast, out_dtype)
+    except UsageError as error:
+        words = (None if text is None else _OPTION.sub(_argument, text) for text in (error.what, error.hint))
+        raise UsageError(next(words) or "", hint=next(words)) from error
+
+
+def _argument(option: re.Match[str]) -> str:
+    """What an option of the command line is called in Python."""
+    return option[1].replace("-", "_")
+
+
+def _prepared(
+    rule: Rule, input: Any, given: Mapping[str, ThresholdLike | None], broadcast: bool, out_dtype: Any
+) -> Call:
+    dtype = dtype_of(input, "input")
+    out = dtype if out_dtype is None else named(out_dtype)
+    refusal = rule.refusal(dtype, out)
+    if refusal is not None:
+        raise UsageError(f"input: {refusal}", hint=rule.remedy(dtype) if dtype.is_real else None)
+    rule.check(frozenset(slot for slot, value in given.items() if value is not None))
+    request = Request(rule=rule, command="", thresholds={}, specs={}, names=Names())
+    check_dtypes(request, dtype, out)
+    subject = Subject(dtype, tuple(input.shape), lambda: hold(input, "input"))
+    bindings = subject.bind(rule, given, broadcast=broadcast)
+    for values in combinations(bindings.bounds):
+        rule.check_values(dtype, values)
+    return Call(rule, dtype, out, subject.shape, bindings)
+
+
+def named(dtype: Any) -> DType:
+    """The element type that a name, a torch.dtype or a NumPy dtype stands for; UsageError for one that rules cannot
+    write."""
+    name = str(dtype).removeprefix("torch.")
+    if name not in DTYPES:
+        try:
+            name = np.dtype(dtype).name
+        except TypeError:
+            name = str(dtype)
+    if name not in DTYPES or not DTYPES[name].is_real:
+        known = ", ".join(item for item, kind in DTYPES.items() if kind.is_real)
+        raise UsageError(f"out_dtype {dtype!r} is not a dtype", hint=f"there are {known}")
+    return DTYPES[name]
+
+
+def run(
+    rule: Rule,
+    input: Data,
+    given: Mapping[str, ThresholdLike | None],
+    *,
+    broadcast: bool = False,
+    out_dtype: object = None,
+    out: Data | None = None,
+) -> Data:
+    """What a rule makes of an input: a new tensor or array, or `out`."""
+    if is_tensor(input):
+        from threshcli.functional.tensors import run_tensor
+
+        found = run_tensor(rule, input, given, broadcast=broadcast, out_dtype=out_dtype, out=out)
+        return cast("Data", found)
+    call = prepare(rule, input, given, broadcast=broadcast, out_dtype=out_dtype)
+    made: Any = _new(call) if out is None else _checked(call, out)
+    target = made if made.flags.c_contiguous else np.empty_like(made, order="C")
+    work(call, hold(input, "input"), target.reshape(-1).view(np.uint8).data)
+    if target is not made:
+        np.copyto(made, target)
+    return cast("Data", made)
+
+
+def _new(call: Call) -> np.ndarray[Any, Any]:
+    try:
+        return np.empty(call.shape, call.out.name)
+    except TypeError:
+        raise UsageError(f"NumPy has no {call.out.name}", hint="give a torch tensor, or another out_dtype") from None
+
+
+def _checked(call: Call, out: Any) -> Any:
+    """`out`, if the result fits it."""
+    if not isinstance(out, np.ndarray) or out.dtype.name != call.out.name or out.shape != call.shape:
+        raise UsageError(
+            f"out must be an array of {call.out.name} with shape {list(call.shape)}", hint="or leave it out"
+        )
+    return out
+
+
+def work(call: Call, x: Held, out: memoryview, residual: memoryview | None = None) -> None:
+    """Write what the rule makes of `x` into the bytes of `out`, which may be those of `x`, tile by tile with NumPy's
+    kernels; and what it drops into `residual`. Errors leave `out` unfinished, so maps are best checked before."""
+    plan = _plan(call)
+    cuts = Cuts(call.rule, plan, call.bindings.held)
+    k = _kernels()
+    with k.session():
+        for tile in tiles(x.elements, tile_elements(_TILE, max(call.dtype.itemsize, call.out.itemsize))):
+            k.reset()
+            block = k.load(x.data[_span(tile, call.dtype)], call.dtype)
+            made, left = _worked(call, cuts, k, block, tile, residual is not None)
+            if residual is not None and left is not None:
+                residual[_span(tile, call.dtype)] = k.store(left)
+            out[_span(tile, call.out)] = k.store(made)
+
+
+def _span(tile: Tile, dtype: DType) -> slice:
+    return slice(tile.start * dtype.itemsize, tile.stop * dtype.itemsize)
+
+
+def _kernels() -> Kernels:
+    """The kernels of this thread, with their buffers."""
+    if not hasattr(_OWN, "kernels"):
+        _OWN.kernels = NumpyKernels()
+    found: Kernels = _OWN.kernels
+    return found
+
+
+def _worked(call: Call, cuts: Cuts, k: Kernels, x: Block, tile: Tile, residual: bool) -> tuple[Block, Block | None]:
+    rule = call.rule
+    outcome = rule.apply(k, x, call.out, *cuts.tile(k, tile, Counts()))
+    made = outcome.out
+    if rule.keeps_nan and call.dtype.is_float and k.count(k.isnan(x)):
+        check_nan(rule)
+        made = rule.with_nan(k, x, made, call.out)
+    if not residual:
+        return made, None
+    return made, k.where(k.both(k.invert(outcome.selected), k.invert(k.isnan(x))), x, ZERO, call.dtype)
+
+
+def check_nan(rule: Rule) -> None:
+    """InputError of an input with NaN where that was asked for."""
+    if rule.nan_policy.action == "error":
+        raise InputError("the input holds NaN", hint="choose what becomes of it: keep, fill=V")
+
+
+def _plan(call: Call) -> TensorPlan:
+    """The call as the engine knows it."""
+    plain = tuple(range(len(call.shape)))
+    tensor = Tensor("input", call.dtype, call.shape, Held(memoryview(b""), call.dtype, call.shape).view)
+    return TensorPlan(
+        tensor=tensor,
+        name="input",
+        view=tensor.view,
+        out=OutTensor(name="input", dtype=call.out, shape=call.shape, order=plain),
+        applied=True,
+        reason=None,
+        bounds=call.bindings.bounds,
+    )

@@ -1,0 +1,80 @@
+"""Gradients for steps, which have none of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, get_args
+
+import torch
+from torch import Tensor
+
+from threshcli.errors import UsageError
+from threshcli.functional.calling import Surrogate
+from threshcli.functional.solving import Solved
+from threshcli.rules.base import Rule
+from threshcli.spec import ZERO
+
+
+def stepped(rule: Rule, made: Tensor, input: Tensor, given: Mapping[str, Any], kind: str, temperature: float) -> Tensor:
+    """What a rule that decides has made, with the gradient of a smooth step at its threshold."""
+    kinds = get_args(Surrogate)
+    if kind not in kinds:
+        raise UsageError(f"surrogate is {kind!r}", hint=f"it is one of {', '.join(map(repr, kinds))}")
+    if not temperature > 0:
+        raise UsageError(f"temperature is {temperature}", hint="give a number above 0")
+    if not made.is_floating_point() or not input.is_floating_point():
+        raise UsageError(f"a surrogate gradient needs floating point, not {made.dtype}", hint="leave out_dtype out")
+    levels = rule.levels or (ZERO, ZERO)
+    height = levels[0].plain - levels[1].plain
+    sign = -1 if getattr(rule, "compare", "gt") in ("lt", "le") else 1
+    return _stepped(made, input, _operand(given["threshold"], input), sign * height, kind, temperature)
+
+
+def _operand(threshold: Any, input: Tensor) -> Tensor:
+    """A threshold that a difference can be taken from; a spec was worked out already and has no gradient."""
+    if isinstance(threshold, Tensor):
+        return threshold.to(input.device)
+    if isinstance(threshold, str | Solved):
+        raise UsageError(
+            "a surrogate gradient needs a threshold that is a number or a tensor",
+            hint="work it out first, and give float() of it",
+        )
+    return torch.as_tensor(threshold, dtype=input.dtype, device=input.device)
+
+
+class _Step(torch.autograd.Function):
+    """The identity of what a step has made; backward, the derivative of a smooth one."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(made: Tensor, input: Tensor, threshold: Tensor, height: float, kind: str, temperature: float) -> Tensor:
+        return made.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        _, input, threshold, ctx.height, ctx.kind, ctx.temperature = inputs
+        ctx.save_for_backward(input, threshold)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        input, threshold = ctx.saved_tensors
+        slope = _slope((input - threshold) / ctx.temperature, ctx.kind, ctx.temperature)
+        to_input = grads[0] * slope * ctx.height
+        to_threshold = None
+        if ctx.needs_input_grad[2]:
+            to_threshold = -to_input.sum_to_size(threshold.shape).to(threshold.dtype)
+        return grads[0], to_input.to(input.dtype), to_threshold, None, None, None
+
+
+_stepped: Callable[..., Tensor] = _Step.apply
+
+
+def _slope(u: Tensor, kind: str, temperature: float) -> Tensor:
+    """The derivative of a smooth step of width `temperature` and height 1."""
+    if kind == "straight-through":
+        return torch.ones_like(u)
+    if kind == "sigmoid":
+        near = torch.sigmoid(u)
+        return near * (1 - near) / temperature
+    return 1 / (1 + u.abs()) ** 2 / temperature

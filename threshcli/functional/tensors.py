@@ -1,0 +1,206 @@
+"""A rule at work on a torch tensor: in the memory of the CPU with NumPy's kernels, else, and wherever a gradient may be
+wanted, with torch's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from threshcli.dtypes import DTYPES
+from threshcli.engine.cuts import Table, scalar_of
+from threshcli.errors import UsageError
+from threshcli.functional.held import Held, has_memory, hold
+from threshcli.functional.running import Call, check_nan, prepare, work
+from threshcli.kernels._torch_convert import BITS
+from threshcli.kernels.base import Block, Cut, Rank, Scalar, Tied
+from threshcli.kernels.torch import TorchKernels
+from threshcli.kernels.torch_tensors import TensorKernels, as_tensor
+from threshcli.spec import ZERO
+from threshcli.thresholds.base import Fixed, Mapped, Spread
+
+if TYPE_CHECKING:
+    from threshcli.functional.binding import ThresholdLike
+
+
+def run_tensor(
+    rule: Any,
+    input: Tensor,
+    given: Mapping[str, ThresholdLike | None],
+    *,
+    broadcast: bool,
+    out_dtype: Any,
+    out: Any,
+) -> Tensor:
+    """What a rule makes of a tensor: a new one, on the same device, or `out`."""
+    call = prepare(rule, input, given, broadcast=broadcast, out_dtype=out_dtype)
+    if out is not None:
+        _check_out(call, input, out)
+    if input.device.type == "cpu" and not _is_watched(input, call):
+        return _in_memory(call, input, out)
+    made = select(call, input)
+    return made if out is None else out.copy_(made)
+
+
+def _check_out(call: Call, input: Tensor, out: Any) -> None:
+    kind = getattr(torch, call.out.name)
+    if not isinstance(out, Tensor) or (out.dtype, out.shape, out.device) != (kind, input.shape, input.device):
+        raise UsageError(
+            f"out must be a tensor of {kind} with shape {list(call.shape)} on {input.device}", hint="or leave it out"
+        )
+    if _is_watched(input, call) or out.requires_grad:
+        raise UsageError("out has no place where gradients are recorded", hint="leave it out, or use torch.no_grad()")
+
+
+def _is_watched(input: Tensor, call: Call) -> bool:
+    """Whether a gradient may be wanted, or the tensor is one of a transform, which has no memory of its own."""
+    tensors = [input, *(value for value in call.bindings.maps.values() if isinstance(value, Tensor))]
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+        return True
+    return not all(has_memory(tensor) for tensor in tensors)
+
+
+def _in_memory(call: Call, input: Tensor, out: Tensor | None) -> Tensor:
+    made = torch.empty(input.shape, dtype=getattr(torch, call.out.name)) if out is None else out
+    target = made if made.is_contiguous() else torch.empty_like(made, memory_format=torch.contiguous_format)
+    work(call, hold(input, "input"), memory(target))
+    return made if target is made else made.copy_(target)
+
+
+def memory(tensor: Tensor) -> memoryview:
+    """The bytes of a contiguous tensor on the CPU, to be written to."""
+    if not tensor.numel():
+        return memoryview(bytearray())
+    return tensor.detach().reshape(-1).view(torch.uint8).numpy().data
+
+
+def select(call: Call, input: Tensor) -> Tensor:
+    """The same with torch's kernels, on any device; gradients flow where the dtype has any."""
+    if not call.dtype.is_float or call.dtype.itemsize == 1:
+        return _on_bits(call, input)
+    k = TensorKernels(input.device)
+    x = Block(input, call.dtype)
+    outcome = call.rule.apply(k, x, call.out, *_cuts(call, k, input))
+    made = outcome.out
+    if call.rule.keeps_nan:
+        _check_nan(call, k, x)
+        made = call.rule.with_nan(k, x, made, call.out)
+    found: Tensor = made.data
+    return found.expand(input.shape) if found.shape != input.shape else found
+
+
+def _check_nan(call: Call, k: TorchKernels, x: Block) -> None:
+    if call.rule.nan_policy.action == "error" and k.count(k.isnan(x)):
+        check_nan(call.rule)
+
+
+def _on_bits(call: Call, input: Tensor) -> Tensor:
+    """Types that torch does not compute with, and integers, whose comparisons with it are not exact."""
+    k = TorchKernels(str(input.device))
+    x = Block(input.detach().contiguous().reshape(-1).view(BITS[call.dtype.itemsize]), call.dtype)
+    cuts = [_flat(cut) for cut in _cuts(call, k, input)]
+    made = call.rule.apply(k, x, call.out, *cuts).out
+    if call.rule.keeps_nan and call.dtype.is_float:
+        _check_nan(call, k, x)
+        made = call.rule.with_nan(k, x, made, call.out)
+    return as_tensor(made).reshape(input.shape)
+
+
+def _flat(cut: Cut) -> Cut:
+    """A cut with maps and masks as bits in a row."""
+    if isinstance(cut, Tied):
+        return Tied(_flat_value(cut.value), cut.above.reshape(-1))
+    return _flat_value(cut)
+
+
+def _flat_value(cut: Scalar | Block) -> Scalar | Block:
+    if isinstance(cut, Scalar):
+        return cut
+    return Block(cut.data.contiguous().reshape(-1).view(BITS[cut.dtype.itemsize]), cut.dtype)
+
+
+def _cuts(call: Call, k: TorchKernels, input: Tensor) -> list[Cut]:
+    """The cuts of a whole tensor, one a slot."""
+    found: list[Cut] = []
+    for slot in call.rule.slots:
+        bound = call.bindings.bounds.get(slot.name)
+        if isinstance(bound, Mapped):
+            found.append(_map(call, slot.name, bound, input))
+        elif isinstance(bound, Spread):
+            found.append(_spread(call, bound, input))
+        else:
+            cut = scalar_of(bound, slot.default, input.numel())
+            if isinstance(bound, Fixed) and bound.above is not None and not isinstance(cut, Rank):
+                positions = torch.arange(input.numel(), device=input.device).reshape(input.shape)
+                found.append(Tied(cut, positions < bound.above))
+            else:
+                found.append(cut)
+    _check_order(call, k, found)
+    return found
+
+
+def _map(call: Call, slot: str, bound: Mapped, input: Tensor) -> Block:
+    """A map as it is, or, where the CPU has to hold it, on the input's device; one number for all is of its dtype."""
+    value = call.bindings.maps[slot]
+    data = value if isinstance(value, Tensor) else _from_held(hold(value, slot))
+    data = data.to(input.device)
+    if not data.shape and call.dtype.is_float:
+        return Block(data.to(input.dtype).expand(input.shape), call.dtype)
+    _check_map(call, slot, data)
+    return Block(data.expand(input.shape), bound.dtype)
+
+
+def _from_held(held: Held) -> Tensor:
+    """A map that came as an array."""
+    data = (
+        torch.frombuffer(bytearray(held.data), dtype=torch.uint8)
+        if held.elements
+        else torch.empty(0, dtype=torch.uint8)
+    )
+    return data.view(getattr(torch, held.dtype.name)).reshape(held.shape)
+
+
+def _check_map(call: Call, slot: str, data: Tensor) -> None:
+    """UsageError of a map with NaN, or with negative values where magnitudes are compared; not asked of a tensor that a
+    transform looks through, which has no values yet."""
+    if not has_memory(data) or not data.numel():
+        return
+    dtype = DTYPES[str(data.dtype).removeprefix("torch.")]
+    bits = Block(data.detach().contiguous().reshape(-1).view(BITS[dtype.itemsize]), dtype)
+    k = TorchKernels(str(data.device))
+    if k.count(k.isnan(bits)):
+        raise UsageError(f"{slot} holds NaN, and nothing compares with that", hint="fill it first")
+    if call.rule.magnitude and k.count(k.compare(bits, "lt", Scalar(ZERO.value))):
+        raise UsageError(f"{slot} holds negative values, and magnitudes never are", hint="give thresholds of 0 or more")
+
+
+def _check_order(call: Call, k: TorchKernels, cuts: list[Cut]) -> None:
+    """UsageError where the lower of two thresholds, of which one varies, is above the upper somewhere."""
+    if [slot.name for slot in call.rule.slots] != ["low", "high"]:
+        return
+    low, high = (cut.value if isinstance(cut, Tied) else cut for cut in cuts)
+    if isinstance(low, Block) and has_memory(low.data):
+        crossed = k.compare(low, "gt", high)
+    elif isinstance(high, Block) and has_memory(high.data):
+        crossed = k.compare(high, "lt", low)
+    else:
+        return
+    if k.count(crossed):
+        raise UsageError("low is above high for some elements", hint="exchange or mend them")
+
+
+def _spread(call: Call, bound: Spread, input: Tensor) -> Cut:
+    """A threshold for each index along an axis."""
+    table = Table(bound, call.dtype, call.rule.arithmetic(call.dtype))
+    shape = [1] * input.dim()
+    shape[bound.axis] = -1
+    codes = torch.from_numpy(table.codes.view(f"i{table.dtype.itemsize}")).to(input.device)
+    block = Block(as_tensor(Block(codes, table.dtype)).reshape(shape).expand(input.shape), table.dtype)
+    if table.above is None:
+        return block
+    rest = [length for axis, length in enumerate(input.shape) if axis != bound.axis]
+    inside = torch.arange(math.prod(rest), device=input.device).reshape(rest).unsqueeze(bound.axis)
+    return Tied(block, inside < torch.from_numpy(table.above).to(input.device).reshape(shape))
