@@ -76,6 +76,9 @@ def hold(value: object, what: str) -> Held:
     if is_tensor(value):
         if value.layout != sys.modules["torch"].strided:
             raise UsageError(f"{what} is {value.layout}, and only dense tensors are worked on", hint="use to_dense()")
+        if not has_memory(value):
+            hint = "work thresholds out before, and give the result"
+            raise UsageError(f"{what} has no elements to look at inside of a transform of torch", hint=hint)
         dense = value.detach().cpu().contiguous().resolve_conj().resolve_neg()
         raw = dense.reshape(-1).view(sys.modules["torch"].uint8).numpy() if dense.numel() else np.empty(0, np.uint8)
         return Held(raw.data, dtype, tuple(value.shape))
@@ -86,12 +89,7 @@ def hold(value: object, what: str) -> Held:
 
 
 def has_memory(tensor: torch.Tensor) -> bool:
-    """Whether a tensor's elements can be looked at; not those of a graph in the making, nor of a transform of
-    torch.func."""
-    if sys.modules["torch"].compiler.is_compiling():
-        return False
-    try:
-        tensor.untyped_storage()
-    except NotImplementedError:  # a transform looks through it
-        return False
-    return True
+    """Whether a tensor's elements can be looked at; who asks has imported torch, and its kernels know."""
+    from threshcli.kernels.torch_tensors import has_memory
+
+    return has_memory(tensor)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from threshcli import thresholds
 from threshcli.errors import UsageError
@@ -72,18 +74,30 @@ def threshold(
         >>> float(threshold(x, "zero50%", scale=2))
         10.0
     """
+    options = {
+        "ties": ties,
+        "scale": scale,
+        "offset": offset,
+        "at_least": at_least,
+        "at_most": at_most,
+        "ignore_zero": ignore_zero,
+        "bins": bins,
+    }
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.compiler.is_compiling():  # it breaks the graph: what is worked out is no tensor
+        return cast("Solved", torch.compiler.disable(_worked_out)(input, spec, magnitude, axis, options, mask))
+    return _worked_out(input, spec, magnitude, axis, options, mask)
+
+
+def _worked_out(
+    input: Any, spec: str, magnitude: bool, axis: int | None, options: Mapping[str, Any], mask: Any
+) -> Solved:
     source = thresholds.parse(spec)
     if not isinstance(source, Worked):
         raise UsageError(f"{spec!r} is not worked out from data", hint="write p90, top1000, zero90%, otsu, ...")
-    fit = Fit(
-        ties=ties,
-        scale=_number("scale", scale),
-        offset=_number("offset", offset),
-        at_least=_number("at_least", at_least),
-        at_most=_number("at_most", at_most),
-        ignore_zero=ignore_zero,
-        bins=bins,
-    )
+    numbers = ("scale", "offset", "at_least", "at_most")
+    read = {name: _number(name, options[name]) for name in numbers}
+    fit = Fit(**{**options, **read})
     fit.check({"threshold": source})
     held = hold(input, "input")
     chosen = None if mask is None else hold(mask, "mask")

@@ -13,12 +13,12 @@ from torch import Tensor
 from threshcli.dtypes import DTYPES
 from threshcli.engine.cuts import Table, scalar_of
 from threshcli.errors import UsageError
-from threshcli.functional.held import Held, has_memory, hold
+from threshcli.functional.held import Held, hold
 from threshcli.functional.running import Call, check_nan, prepare, work
 from threshcli.kernels._torch_convert import BITS
 from threshcli.kernels.base import Block, Cut, Rank, Scalar, Tied
 from threshcli.kernels.torch import TorchKernels
-from threshcli.kernels.torch_tensors import TensorKernels, as_tensor
+from threshcli.kernels.torch_tensors import TensorKernels, as_tensor, has_memory
 from threshcli.spec import ZERO
 from threshcli.thresholds.base import Fixed, Mapped, Spread
 

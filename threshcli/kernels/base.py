@@ -247,6 +247,10 @@ class Kernels(ABC):
     def elements(self, x: Block) -> int:
         """How many elements a block has."""
 
+    def everywhere(self, mask: Mask) -> bool:
+        """Whether a mask is True for all elements; may be False where that cannot be known."""
+        return self.count(self.invert(mask)) == 0
+
     def _operand(self, value: Block | Number, dtype: DType) -> Block | int:
         if isinstance(value, Number):
             return value.stored(dtype)

@@ -14,15 +14,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from threshcli.dtypes import DTYPES, DType, Range
+from threshcli.dtypes import DType, Range
 from threshcli.kernels._torch_convert import BITS, OPERATORS, signed
 from threshcli.kernels.base import Block, Cut, MapCompare, Mask, Operator, Scalar, Tied
 from threshcli.kernels.torch import TorchKernels
 
 
-def dtype_of(tensor: Tensor) -> DType | None:
-    """The element type of a tensor; None for one that no rule knows."""
-    return DTYPES.get(str(tensor.dtype).removeprefix("torch."))
+def has_memory(tensor: Tensor) -> bool:
+    """Whether a tensor's elements can be looked at; not those of a graph in the making, nor of a transform of
+    torch.func."""
+    if torch.compiler.is_compiling():
+        return False
+    try:
+        tensor.untyped_storage()
+    except NotImplementedError:  # a transform looks through it
+        return False
+    return True
 
 
 class TensorKernels(TorchKernels):
@@ -73,6 +80,9 @@ class TensorKernels(TorchKernels):
         end = _tensor(limit, x.dtype, x.data.device)
         return Block(x.data.clamp(-end, end), x.dtype)
 
+    def everywhere(self, mask: Mask) -> bool:
+        return has_memory(mask) and super().everywhere(mask)
+
     def rounded(self, x: Block, dtype: DType) -> Tensor:
         """The values in another dtype, each rounded once; without a gradient."""
         return as_tensor(super().cast(_bits(x), dtype))
@@ -122,8 +132,8 @@ class _Rounded(torch.autograd.Function):
 
 
 class _Calculated(torch.autograd.Function):
-    """Arithmetic whose gradient is 0 where none comes in: what a rule does not select, such as a quotient by 0, has
-    infinite slopes, and torch would make NaN of 0 times infinity (a known trap of `torch.where`)."""
+    """Arithmetic whose gradient is 0 where one of its factors is: what a rule does not select, such as a quotient by 0,
+    has infinite slopes, and torch would make NaN of 0 times infinity (a known trap of `torch.where`)."""
 
     generate_vmap_rule = True
 
@@ -139,9 +149,8 @@ class _Calculated(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         a, b = ctx.saved_tensors
-        flows = grads[0] != 0
         slopes = _SLOPES[ctx.operator](a, b)
-        found = (torch.where(flows, grads[0] * slope, 0) for slope in slopes)
+        found = (torch.where((grads[0] != 0) & (slope != 0), grads[0] * slope, 0) for slope in slopes)
         to_a, to_b = (slope.sum_to_size(value.shape) for slope, value in zip(found, (a, b), strict=True))
         return to_a, to_b, None
 

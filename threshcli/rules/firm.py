@@ -52,7 +52,7 @@ def _ramp(k: Kernels, x: Block, low: Limit, high: Limit) -> Block:
     product = k.calculate(high, "*", found)
     usual = k.within(product, Range(1 << x.dtype.mantissa, infinite - 1), magnitude=True)
     ramp = k.calculate(product, "/", width, into=product)
-    if k.count(usual) < k.elements(x):
+    if not k.everywhere(usual):
         other = k.calculate(high, "*", k.calculate(found, "/", width))
         ramp = k.select(usual, ramp, other, x.dtype)
     if isinstance(high, Block):
