@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 from threshcli.functional.held import is_tensor
 from threshcli.functional.making import make
 from threshcli.functional.running import run
+from threshcli.functional.wording import in_python
 
 if TYPE_CHECKING:
     from threshcli.functional.binding import Data, ThresholdLike
@@ -62,8 +63,9 @@ def eager(
     step: Step | None,
 ) -> Data:
     """The call itself."""
-    rule = make(name, options)
-    found = run(rule, input, given, broadcast=broadcast, out_dtype=out_dtype, out=out)
+    with in_python():
+        rule = make(name, options)
+        found = run(rule, input, given, broadcast=broadcast, out_dtype=out_dtype, out=out)
     if step is None or not is_tensor(input):
         return found
     from threshcli.functional.surrogates import stepped

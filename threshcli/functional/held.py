@@ -56,6 +56,8 @@ def is_tensor(value: object) -> TypeGuard[torch.Tensor]:
 def dtype_of(value: object, what: str) -> DType:
     """The element type of an array or a tensor; UsageError, naming the argument, for what is neither."""
     if is_tensor(value):
+        if value.layout != sys.modules["torch"].strided:
+            raise UsageError(f"{what} is {value.layout}, and only dense tensors are worked on", hint="use to_dense()")
         name = str(value.dtype).removeprefix("torch.")
     elif isinstance(value, np.ndarray):
         name = value.dtype.name
@@ -74,8 +76,6 @@ def hold(value: object, what: str) -> Held:
     """An array, or a tensor in the memory of the CPU or (copied) of a device, as bytes; UsageError for other things."""
     dtype = dtype_of(value, what)
     if is_tensor(value):
-        if value.layout != sys.modules["torch"].strided:
-            raise UsageError(f"{what} is {value.layout}, and only dense tensors are worked on", hint="use to_dense()")
         if not has_memory(value):
             hint = "work thresholds out before, and give the result"
             raise UsageError(f"{what} has no elements to look at inside of a transform of torch", hint=hint)

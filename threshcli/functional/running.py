@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from threshcli.functional.binding import Data, ThresholdLike
 
 _TILE = 1 << 20  # bytes that are worked on at once: they stay in the cache
-_OPTION = re.compile(r"--([a-z]+(?:-[a-z]+)*)")
 _OWN = threading.local()
 
 
@@ -47,21 +45,6 @@ def prepare(
     rule: Rule, input: Any, given: Mapping[str, ThresholdLike | None], *, broadcast: bool, out_dtype: Any
 ) -> Call:
     """Bind the thresholds and check all that can be checked before elements are looked at; raises UsageError."""
-    try:
-        return _prepared(rule, input, given, broadcast, out_dtype)
-    except UsageError as error:
-        words = (None if text is None else _OPTION.sub(_argument, text) for text in (error.what, error.hint))
-        raise UsageError(next(words) or "", hint=next(words)) from error
-
-
-def _argument(option: re.Match[str]) -> str:
-    """What an option of the command line is called in Python."""
-    return option[1].replace("-", "_")
-
-
-def _prepared(
-    rule: Rule, input: Any, given: Mapping[str, ThresholdLike | None], broadcast: bool, out_dtype: Any
-) -> Call:
     dtype = dtype_of(input, "input")
     out = dtype if out_dtype is None else named(out_dtype)
     refusal = rule.refusal(dtype, out)

@@ -12,6 +12,7 @@ from threshcli.errors import UsageError
 from threshcli.functional.held import hold
 from threshcli.functional.making import number
 from threshcli.functional.solving import Solved, solve
+from threshcli.functional.wording import in_python
 from threshcli.plan.fit import Fit
 from threshcli.spec import Number
 from threshcli.thresholds.base import Ties, Worked
@@ -86,7 +87,8 @@ def threshold(
     torch = sys.modules.get("torch")
     if torch is not None and torch.compiler.is_compiling():  # it breaks the graph: what is worked out is no tensor
         return cast("Solved", torch.compiler.disable(_worked_out)(input, spec, magnitude, axis, options, mask))
-    return _worked_out(input, spec, magnitude, axis, options, mask)
+    with in_python():
+        return _worked_out(input, spec, magnitude, axis, options, mask)
 
 
 def _worked_out(
