@@ -22,7 +22,7 @@ FLOORS = (
     ("tiles", "stats", "results", "crc"),
     ("findings",),
     ("kernels",),
-    ("rules", "containers", "storage", "studies"),
+    ("rules", "containers", "storage", "studies", "windows"),
     ("thresholds",),
     ("plan",),
     ("engine",),

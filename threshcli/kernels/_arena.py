@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+_LINE = 64  # bytes that the processor writes at once: arrays that begin elsewhere cost twice the time
+
 Array = npt.NDArray[Any]
 
 
@@ -43,9 +45,15 @@ class Arena:
         kind = np.dtype(dtype)
         nbytes = count * kind.itemsize
         if self._top == len(self._slots):
-            self._slots.append(np.empty(nbytes, np.uint8))
+            self._slots.append(_aligned(nbytes))
         elif self._slots[self._top].nbytes < nbytes:
-            self._slots[self._top] = np.empty(nbytes, np.uint8)
+            self._slots[self._top] = _aligned(nbytes)
         slot = self._slots[self._top]
         self._top += 1
         return slot[:nbytes].view(kind)
+
+
+def _aligned(nbytes: int) -> Array:
+    room: Array = np.empty(nbytes + _LINE, np.uint8)
+    first = -room.ctypes.data % _LINE
+    return room[first : first + nbytes]

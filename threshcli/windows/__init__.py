@@ -1,0 +1,1 @@
+"""Thresholds from a window around each element: pure functions of arrays (`base` says what there is)."""
