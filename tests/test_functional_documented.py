@@ -21,6 +21,13 @@ def test_importing_the_package_imports_neither_torch_nor_numpy() -> None:
     assert ran.stdout.split() == ["False", "False"]
 
 
+def test_a_part_of_the_package_is_imported_without_looking_for_it_among_functions() -> None:
+    """`from threshcli import rules` asks the package for an attribute first."""
+    code = "import sys; from threshcli import rules, containers; print('torch' in sys.modules, 'numpy' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["False", "False"]
+
+
 def test_an_array_is_thresholded_without_torch() -> None:
     code = (
         "import sys, numpy as np, threshcli as t; x = np.array([1.0, -3.0]); "

@@ -8,6 +8,7 @@ it is loaded when it is first asked for: `import threshcli` imports neither torc
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -30,12 +31,17 @@ _HOMES = (
 
 
 def __getattr__(name: str) -> Any:
-    if not name.startswith("_"):
+    if not name.startswith("_") and not _is_part(name):
         for home in _HOMES:
             module = import_module(f"threshcli.{home}")
             if name in module.__all__:
                 return getattr(module, name)
     raise AttributeError(f"module 'threshcli' has no attribute {name!r}")
+
+
+def _is_part(name: str) -> bool:
+    """Whether a name is a part of the package: `from threshcli import rules` asks here before it imports that."""
+    return PathFinder.find_spec(f"{__name__}.{name}", __path__) is not None
 
 
 def __dir__() -> list[str]:
