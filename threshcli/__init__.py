@@ -41,7 +41,7 @@ def __getattr__(name: str) -> Any:
 
 def _is_part(name: str) -> bool:
     """Whether a name is a part of the package: `from threshcli import rules` asks here before it imports that."""
-    return PathFinder.find_spec(f"{__name__}.{name}", __path__) is not None
+    return PathFinder.find_spec(f"{__name__}.{name}", __path__) is not None  # noqa: F405 - packages have it
 
 
 def __dir__() -> list[str]:
