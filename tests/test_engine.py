@@ -38,6 +38,7 @@ def reported(ran: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "rule",
     ["binary -t 0.3", "variable -t @{map}", "gradient -t 0.5", "band --low -1 --high @{map}", "soft -t 0.5",
+     "levels -t -1,0,@{map},9", "levels -t p10,p50,p90 --values 0,0.5,1,0",
      "garrote -t @{map} --out-dtype float16", "firm --low 0.25 --high @{map}"],
 )  # fmt: skip
 def test_tiles_and_workers_change_nothing(rule: str, tmp_path: Path) -> None:

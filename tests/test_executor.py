@@ -42,7 +42,7 @@ def run(
 ) -> RunResult:
     """One file through an executor with kernels of our choice; shrunk integers become float32."""
     dtype = read_header(str(source))[0].tensors[0].dtype
-    slots = [slot.name for slot in rule.slots]
+    slots = [key for slot in rule.slots for key in slot.keys(1)]
     specs = dict(zip(slots, ("0" if len(slots) == 2 else cut, cut), strict=False))
     request = Request(
         rule=rule,

@@ -17,7 +17,7 @@ from tests.reference import decode, holds, is_nan, nearest, pack, unpack
 from tests.shrinking import arithmetic, shrunk
 from tests.strategies import FLOATS, REAL, blocks
 from threshcli import rules
-from threshcli.dtypes import DTYPES, FLOAT32, DType, Real
+from threshcli.dtypes import DTYPES, FLOAT32, INT64, DType, Real
 from threshcli.kernels.base import Scalar
 from threshcli.kernels.numpy import NumpyKernels
 from threshcli.rules.replace import Replace
@@ -36,6 +36,8 @@ CASES: dict[str, list[str]] = {
     "garrote": ["-t 0.5", "-t 0", "-t 1.1", "-t inf"],
     "firm": ["--low 0.5 --high 2", "--low 0 --high 1.1", "--low 1 --high 1", "--low 1 --high inf",
              "--low inf --high inf", "--low 0 --high 0"],
+    "levels": ["-t 0.5", "-t -1,0.5,1,2", "-t 0,1 --compare ge", "-t 0.5 --values 1,0", "-t 0,1 --values 0,1,0",
+               "-t inf"],
 }  # fmt: skip
 """Options to try for each rule; a rule without an entry fails the test below."""
 
@@ -52,6 +54,8 @@ def test_every_rule_has_cases() -> None:
 def meaning(rule: str, given: dict[str, str], dtype: DType) -> Callable[[Real], Real | None]:
     """What becomes of one value: another value, or None where it stays."""
     met = arithmetic(dtype) if rule in SHRINKAGE else dtype
+    if rule == "levels":
+        return level(given, dtype)
     number = {name: rounded(Fraction(text) if text != "inf" else math.inf, met) for name, text in given.items()
               if name in ("t", "low", "high")}  # fmt: skip
     constant = {name: Fraction(given.get(name, default)) for name, default in
@@ -80,6 +84,14 @@ def meaning(rule: str, given: dict[str, str], dtype: DType) -> Callable[[Real], 
         return None if chosen else constant["value" if rule == "replace" else "fill"]
 
     return one
+
+
+def level(given: dict[str, str], dtype: DType) -> Callable[[Real], Real | None]:
+    """What `levels` makes of one value."""
+    cuts = [rounded(Fraction(text) if text != "inf" else math.inf, dtype) for text in given["t"].split(",")]
+    values = [Fraction(text) for text in given["values"].split(",")] if "values" in given else range(len(cuts) + 1)
+    compare = given.get("compare", "gt")
+    return lambda x: Fraction(values[sum(holds(x, compare, cut) for cut in cuts)])  # type: ignore[arg-type]
 
 
 def rounded(value: Real, dtype: DType) -> Real:
@@ -112,8 +124,10 @@ def test_a_rule_does_what_it_says_in_every_dtype(rule: str, dtype: DType, tmp_pa
         more = ["--out-dtype", "float16"] if rule in SHRINKAGE and not dtype.is_float else []
         ran = thresh(rule, tmp_path / "x.safetensors", *text.split(), *more, "-o", out, "-q")
         assert ran.status == 0, ran.err
-        one, kind = meaning(rule, options(text), dtype), DTYPES[more[-1]] if more else dtype
-        for before, after in zip(codes, read_codes(out)["x"][1], strict=True):
+        one, (kind, made) = meaning(rule, options(text), dtype), read_codes(out)["x"]
+        whole = rule == "levels" and "values" not in text
+        assert kind is (INT64 if whole else DTYPES[more[-1]] if more else dtype)
+        for before, after in zip(codes, made, strict=True):
             wanted = one(decode(before, dtype))
             if wanted is None:
                 assert after == before, f"{text}: {decode(before, dtype)} should stay"

@@ -133,11 +133,13 @@ def test_a_line_of_solve_is_a_line_whatever_the_name(tmp_path: Path) -> None:
 
 
 def test_several_cuts_are_not_made_one_in_silence(tmp_path: Path) -> None:
-    """Neither along an axis nor in a map, which have room for one."""
+    """Neither in a line along an axis nor in a map, which have room for one; a report has room for all."""
     np.save(tmp_path / "x.npy", np.arange(20.0).reshape(2, 10))
     several = ("solve", tmp_path / "x.npy", "-t", "multiotsu:3")
     assert thresh(*several, "-q").out.count(",") == 1
     refused(thresh(*several, "--scope", "axis:0", "-q"), 2, "multiotsu:3 gives several cuts")
+    told = thresh(*several, "--scope", "axis:0", "--json").tensor["threshold"]
+    assert [len(used["values"]) for used in told] == [2, 2]
     refused(thresh(*several, "-o", tmp_path / "map.npy"), 2, "multiotsu:3 gives several cuts")
     assert listed(tmp_path) == ["x.npy"]
 

@@ -94,7 +94,7 @@ def test_a_report_about_other_tensors_says_which(reports: dict[str, Any]) -> Non
     refused(thresh("gradient", "square.npy", "-t", "@report.json", "-o", "out.npy"), 2, "4 along axis 0", "[3, 4]")
     ran = thresh("clamp", "x.npy", "--low", "p5", "--high", "p95", "-o", "limited.npy", "--json")
     Path("report.json").write_text(ran.out)
-    refused(thresh("gradient", "x.npy", "-t", "@report.json", "-o", "out.npy"), 2, "0 thresholds for --threshold")
+    refused(thresh("gradient", "x.npy", "-t", "@report.json", "-o", "out.npy"), 2, "no threshold for --threshold")
     assert thresh("clamp", "x.npy", "--low", "@report.json", "--high", "@report.json", "-o", "y.npy").status == 0
     assert Path("y.npy").read_bytes() == Path("limited.npy").read_bytes()
 

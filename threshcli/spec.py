@@ -87,6 +87,26 @@ class Number:
         return self.text
 
 
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """Several numbers, as they were written with commas between."""
+
+    items: tuple[Number, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Numbers:
+        """Read `0,0.5,1`; raises UsageError."""
+        return cls(tuple(map(Number.parse, text.split(","))))
+
+    @property
+    def plain(self) -> list[int | float]:
+        """Python's own nearest numbers, for reports."""
+        return [number.plain for number in self.items]
+
+    def __str__(self) -> str:
+        return ",".join(map(str, self.items))
+
+
 ZERO = Number("0", Fraction(0))
 ONE = Number("1", Fraction(1))
 

@@ -6,13 +6,11 @@ import inspect
 import itertools
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import Field
-from typing import Annotated, Any, get_args, get_type_hints
-
-import typer
+from typing import Any
 
 from threshcli import report
 from threshcli.cli import options
+from threshcli.cli._rules import fields_of, number_of, rule_parameters, texts_of, thresholds_of
 from threshcli.cli.outside import Outside
 from threshcli.dtypes import DTYPES, DType
 from threshcli.errors import SomeFailed, ThreshError, UsageError
@@ -24,7 +22,7 @@ from threshcli.report import Kind
 from threshcli.report.terminal import Color
 from threshcli.results import FileResult, RunResult
 from threshcli.rules.base import Rule
-from threshcli.spec import Axes, NanPolicy, Number, parse_size
+from threshcli.spec import Axes, parse_size
 
 FITTING: tuple[tuple[str, Any, Any], ...] = (
     ("scope", options.Scope, "tensor"),
@@ -76,7 +74,7 @@ def rule_command(name: str, rule: type[Rule], outside: Outside) -> Callable[...,
         return _run(name, rule, given, outside)
 
     parameters = [inspect.Parameter("files", inspect.Parameter.KEYWORD_ONLY, annotation=options.Files)]
-    parameters += [_parameter(*item) for item in _rule_parameters(rule)]
+    parameters += [_parameter(*item) for item in rule_parameters(rule)]
     parameters += [_parameter(*item) for item in _SHARED if item[0] != "residual" or rule.residual]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {item.name: item.annotation for item in parameters}
@@ -87,72 +85,11 @@ def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
 
 
-def _rule_parameters(rule: type[Rule]) -> list[tuple[str, Any, Any]]:
-    """The rule's slots and fields as typer's parameters."""
-    found: list[tuple[str, Any, Any]] = []
-    for slot in rule.slots:
-        names = [f"--{slot.name}"] + ([slot.short] if slot.short else [])
-        option = typer.Option(
-            *names, metavar="SPEC", help=slot.help, rich_help_panel=options.THRESHOLDS, show_default=False
-        )
-        found.append((slot.name, Annotated[str | None, option], None))
-    hints = get_type_hints(rule)
-    found += [(item.name, *_field_parameter(item, hints[item.name], rule)) for item in rule.options()]
-    return found
-
-
-def _field_parameter(item: Field[Any], kind: Any, rule: type[Rule]) -> tuple[Any, Any]:
-    name, metavar, text = f"--{item.name.replace('_', '-')}", item.metadata["metavar"], item.metadata["help"]
-    if item.name == "nan":
-        text = f"{text} Default: {'below' if _decides(rule) else 'keep'}."
-    elif item.default is not None and item.default is not False:
-        text = f"{text} Default: {item.default}."
-    option = typer.Option(name, metavar=metavar, help=text, rich_help_panel=options.THRESHOLDS, show_default=False)
-    if kind is bool:
-        return Annotated[bool, option], item.default
-    if _number(kind) or item.name == "nan":
-        return Annotated[str | None, option], None
-    return Annotated[kind, option], item.default
-
-
-def _decides(rule: type[Rule]) -> bool:
-    return rule().levels is not None
-
-
-def _number(kind: Any) -> bool:
-    return kind is Number or Number in get_args(kind)
-
-
-def _fields(rule: type[Rule], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The rule's fields from the command's arguments."""
-    hints = get_type_hints(rule)
-    values: dict[str, Any] = {}
-    for item in rule.options():
-        value = given[item.name]
-        if value is None:
-            continue
-        if item.name == "nan":
-            value = NanPolicy.parse(value)
-        elif _number(hints[item.name]):
-            value = _parse_number(f"--{item.name}", value)
-        values[item.name] = value
-    return values
-
-
-def _parse_number(option: str, text: str) -> Number:
-    try:
-        return Number.parse(text.removeprefix("="))
-    except UsageError as error:
-        raise UsageError(f"{option}: {error.what}", hint=error.hint) from error
-
-
 def _request(name: str, rule: type[Rule], given: Mapping[str, Any]) -> Request:
-    from threshcli import thresholds
-
-    specs = {slot.name: given[slot.name].removeprefix("=") for slot in rule.slots if given[slot.name] is not None}
-    made = rule(**_fields(rule, given))
-    made.check(frozenset(specs))
-    parsed = {slot: thresholds.parse(text) for slot, text in specs.items()}
+    made = rule(**fields_of(rule, given))
+    asked = {slot: texts_of(given[slot.name]) for slot in rule.slots}
+    made.check(frozenset(slot.name for slot, texts in asked.items() if texts))
+    specs, parsed = thresholds_of(asked)
     fit = fitting(given)
     fit.check(parsed)
     return Request(
@@ -195,7 +132,7 @@ def fitting(given: Mapping[str, Any]) -> Fit:
         mask=given["estimate_mask"],
         bins=given["bins"],
         **{
-            name: None if text is None else _parse_number(f"--{name.replace('_', '-')}", text)
+            name: None if text is None else number_of(f"--{name.replace('_', '-')}", text)
             for name, text in numbers.items()
         },
     )

@@ -119,16 +119,19 @@ def _request(given: dict[str, Any]) -> Request:
     if given["threshold"] is None:
         raise UsageError("--threshold is missing", hint="say what to work out: -t p90, -t otsu, -t zero90%")
     spec = given["threshold"].removeprefix("=")
-    parsed, fit = {"threshold": thresholds.parse(spec)}, fitting(given)
-    fit.check(parsed)
+    source, fit = thresholds.parse(spec), fitting(given)
+    (key,) = Solved.slots[0].keys(1)
+    fit.check({key: source})
     output = given["output"]
-    if output is not None and getattr(parsed["threshold"], "several", False):
+    if given["quiet"] and not given["json"] and fit.scope.kind == "axis" and getattr(source, "several", False):
+        raise UsageError(f"{spec} gives several cuts for each index, too many for a line", hint="use --json")
+    if output is not None and getattr(source, "several", False):
         raise UsageError(f"{spec} gives several cuts, and a map holds one an element", hint="leave --output out")
     return Request(
         rule=SolvedMagnitude() if given["magnitude"] else Solved(),
         command="solve",
-        thresholds=parsed,
-        specs={"threshold": spec},
+        thresholds={key: source},
+        specs={key: spec},
         fit=fit,
         axes=axes_of(given["axes"]),
         names=Names(output=output, rule="solve", dry_run=output is None),

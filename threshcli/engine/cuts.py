@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from threshcli.engine.reading import Bytes, read_elements
 from threshcli.errors import InputError, UsageError
 from threshcli.kernels.base import Block, Cut, Kernels, Mask, Rank, Scalar, Tied
 from threshcli.plan.tensors import TensorPlan
-from threshcli.rules.base import Rule
+from threshcli.rules.base import Rule, crossed, slot_of
 from threshcli.spec import ZERO
 from threshcli.stats import Counts
 from threshcli.thresholds.base import Bound, Fixed, Mapped, Spread
@@ -100,28 +101,33 @@ class Cuts:
         self._rule, self._bounds, self._maps = rule, plan.bounds, maps
         self._walk = Walk(plan)
         self._scalars = {
-            slot.name: scalar_of(plan.bounds.get(slot.name), slot.default, plan.view.elements) for slot in rule.slots
+            key: scalar_of(plan.bounds.get(key), slot.default, plan.view.elements)
+            for slot in rule.slots
+            for key in [key for key in plan.bounds if slot_of(key) == slot.name] or slot.keys(1)
         }
         dtype = plan.tensor.dtype
         self._tables = {
-            slot: Table(bound, dtype, rule.arithmetic(dtype))
-            for slot, bound in plan.bounds.items()
+            key: Table(bound, dtype, rule.arithmetic(dtype))
+            for key, bound in plan.bounds.items()
             if isinstance(bound, Spread)
         }
 
     def tile(self, k: Kernels, tile: Tile, counts: Counts) -> list[Cut]:
-        """The cuts of a tile, one a slot; UsageError, with the first position, where a map cannot be a threshold."""
-        cuts = [self._cut(slot.name, k, tile, counts) for slot in self._rule.slots]
-        self._check_order(k, cuts, tile)
-        return cuts
+        """The cuts of a tile, in order; UsageError, with the first position, where a map cannot be a threshold."""
+        cuts = {key: self._cut(key, k, tile, counts) for key in self._scalars}
+        for (first, low), (second, high) in pairwise(cuts.items()):
+            index = _first_crossed(k, low, high)
+            if index is not None:
+                raise crossed(first, second, f" at {self._walk.name(tile, index)}")
+        return list(cuts.values())
 
-    def _cut(self, slot: str, k: Kernels, tile: Tile, counts: Counts) -> Cut:
-        bound = self._bounds.get(slot)
+    def _cut(self, key: str, k: Kernels, tile: Tile, counts: Counts) -> Cut:
+        bound = self._bounds.get(key)
         if isinstance(bound, Mapped):
-            return self._from_map(slot, bound, k, tile, counts)
-        if slot in self._tables:
-            return self._from_table(self._tables[slot], k, tile)
-        scalar = self._scalars[slot]
+            return self._from_map(key, bound, k, tile, counts)
+        if key in self._tables:
+            return self._from_table(self._tables[key], k, tile)
+        scalar = self._scalars[key]
         if isinstance(bound, Fixed) and bound.above is not None and not isinstance(scalar, Rank):
             return self._with_ties(scalar, bound.above, k, tile)
         return scalar
@@ -139,7 +145,7 @@ class Cuts:
             return block
         return Tied(block, _mask(k, self._walk.positions(tile, table.axis) < table.above[index]))
 
-    def _from_map(self, slot: str, bound: Mapped, k: Kernels, tile: Tile, counts: Counts) -> Block:
+    def _from_map(self, key: str, bound: Mapped, k: Kernels, tile: Tile, counts: Counts) -> Block:
         view = bound.view
         raw = k.buffer(tile.count * view.itemsize)
         try:
@@ -156,25 +162,16 @@ class Cuts:
             raise UsageError(
                 f"the map {bound.spec} is negative at {at}", hint="magnitudes never are; give thresholds of 0 or more"
             )
-        counts.cut(slot, found.low, found.high)
+        counts.cut(key, found.low, found.high)
         return cut
 
-    def _check_order(self, k: Kernels, cuts: list[Cut], tile: Tile) -> None:
-        """UsageError, with the first position, where the lower of two cuts is above the upper."""
-        if len(cuts) != 2 or all(isinstance(cut, Scalar) for cut in cuts):
-            return
-        low, high = (cut.value if isinstance(cut, Tied) else cut for cut in cuts)
-        if isinstance(low, Block):
-            crossed = k.compare(low, "gt", high)
-        elif isinstance(high, Block):
-            crossed = k.compare(high, "lt", low)
-        else:
-            return  # both are numbers: the plan has compared them
-        index = k.first(crossed)
-        if index is not None:
-            raise UsageError(
-                f"--low is above --high at {self._walk.name(tile, index)}", hint="exchange or mend the maps"
-            )
+
+def _first_crossed(k: Kernels, low: Cut, high: Cut) -> int | None:
+    """The first element for which the lower of two cuts is above the upper; numbers were compared before."""
+    low, high = (cut.value if isinstance(cut, Tied) else cut for cut in (low, high))
+    if isinstance(low, Block):
+        return k.first(k.compare(low, "gt", high))
+    return k.first(k.compare(high, "lt", low)) if isinstance(high, Block) else None
 
 
 def scalar_of(bound: Bound | None, default: float | None, elements: int) -> Scalar:

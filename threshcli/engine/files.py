@@ -151,6 +151,7 @@ class FileRun:
             if plan.place is not None or plan.applied:
                 widest = max(plan.view.itemsize, plan.out.dtype.itemsize, self._arithmetic(plan).itemsize)
                 most = size if _is_plain(plan) else self._settings.largest_tile
+                most = 2 * most // max(2, len(plan.bounds))  # each may take a buffer
                 for tile in tiles(plan.view.elements, tile_elements(most, widest)):
                     yield _Unit(tile, plan)
         copies = self._plan.output.skeleton.copies if self._plan.output else ()

@@ -10,7 +10,7 @@ from threshcli.dtypes import DType
 from threshcli.plan.files import FilePlan
 from threshcli.plan.tensors import TensorPlan
 from threshcli.results import FileResult, FileStatus, TensorResult, ThresholdUsed
-from threshcli.rules.base import Rule
+from threshcli.rules.base import Rule, slot_of
 from threshcli.stats import Counts
 from threshcli.thresholds.base import Answer, Bound, Fixed, Pending, Spread
 
@@ -83,7 +83,7 @@ def _tensor_result(plan: TensorPlan, rule: Rule, counts: Counts | None, *, momen
     return replace(
         result,
         selected=counts.selected,
-        kept=None if rule.levels else counts.selected,
+        kept=None if rule.decides else counts.selected,
         changed=counts.changed,
         zeros_before=counts.zeros_before,
         zeros_after=counts.zeros_after,
@@ -105,13 +105,14 @@ def _mean(counts: Counts) -> float | None:
 def thresholds_used(
     bounds: Mapping[str, Bound], dtype: DType, counts: Counts | None = None
 ) -> ThresholdUsed | tuple[ThresholdUsed, ...] | None:
-    """What is told of the thresholds of a tensor, by slot; its elements meet them in `dtype`."""
-    used = [item for slot, bound in bounds.items() for item in _used(slot, bound, dtype, counts)]
+    """What is told of the thresholds of a tensor, by key; its elements meet them in `dtype`."""
+    used = [item for key, bound in bounds.items() for item in _used(key, bound, dtype, counts)]
     return used[0] if len(used) == 1 else tuple(used) or None
 
 
-def _used(slot: str, bound: Bound, dtype: DType, counts: Counts | None) -> list[ThresholdUsed]:
-    """What is told of a slot's threshold: one, or one for each of several cuts."""
+def _used(key: str, bound: Bound, dtype: DType, counts: Counts | None) -> list[ThresholdUsed]:
+    """What is told of a threshold: one, or one for each of several cuts."""
+    slot = slot_of(key)
     if isinstance(bound, Pending):
         return [ThresholdUsed(spec=bound.spec, slot=slot, worked_out=True)]
     if isinstance(bound, Spread):
@@ -119,7 +120,7 @@ def _used(slot: str, bound: Bound, dtype: DType, counts: Counts | None) -> list[
     if isinstance(bound, Fixed):
         plain = [bound.plain(value, dtype) for value in bound.values]
         return [_worked(ThresholdUsed(spec=bound.spec, slot=slot, value=value), bound.found) for value in plain]
-    low, high = (None, None) if counts is None else counts.cuts.get(slot, (None, None))
+    low, high = (None, None) if counts is None else counts.cuts.get(key, (None, None))
     return [ThresholdUsed(spec=bound.spec, slot=slot, min=low, max=high)]
 
 

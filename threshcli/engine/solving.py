@@ -9,14 +9,10 @@ from typing import NamedTuple
 
 from threshcli.engine.population import Piece, Population
 from threshcli.engine.studying import Desk
-from threshcli.errors import UsageError
 from threshcli.plan.files import FilePlan
 from threshcli.plan.request import Request
 from threshcli.plan.tensors import Known, TensorPlan
 from threshcli.thresholds.base import Answer, Fixed, Maps, Spread, Worked
-
-NOBODY = Answer(values=(Fraction(0),))
-"""Of a population without elements, which needs no threshold."""
 
 
 class Planned(NamedTuple):
@@ -72,7 +68,7 @@ class Solver:
 
     def _answers(self, population: Population, who: str) -> dict[str, Answer]:
         if not population.elements:
-            return dict.fromkeys(self._sources, NOBODY)
+            return {slot: nobody(source) for slot, source in self._sources.items()}
         terms = self.request.fit.terms(self.request.rule.magnitude)
         studies = [source.work(terms) for source in self._sources.values()]
         found = self.desk.answers(population, studies, self._looked_at(who))
@@ -93,11 +89,10 @@ class Solver:
     def _along(self, item: TensorPlan, piece: Piece, axis: int) -> dict[str, Fixed | Spread]:
         """A threshold for each index along an axis."""
         count = item.tensor.shape[axis]
-        for source in self._sources.values():
-            if source.several:
-                raise UsageError(f"{source.text} gives several cuts, and an index has one", hint="use another --scope")
         if not piece.view.elements:
-            return {slot: Spread(source.text, axis, (NOBODY,) * count) for slot, source in self._sources.items()}
+            return {
+                slot: Spread(source.text, axis, (nobody(source),) * count) for slot, source in self._sources.items()
+            }
         fit, size = self.request.fit, piece.view.elements // count
         terms = fit.terms(self.request.rule.magnitude)
         studies = [[source.work(terms) for source in self._sources.values()] for _ in range(count)]
@@ -110,6 +105,11 @@ class Solver:
     def _piece(self, planned: Planned, item: TensorPlan) -> Piece:
         plan, tensor = planned.plan, item.tensor
         return Piece(plan.job.input, planned.path, plan.fingerprint, tensor.view, tensor.dtype, item.mask)
+
+
+def nobody(source: Worked) -> Answer:
+    """The answer over a population without elements, which needs no threshold."""
+    return Answer(values=(Fraction(0),) * source.cuts)
 
 
 def inside(answer: Answer, elements: int, start: int = 0) -> Answer:

@@ -95,7 +95,7 @@ class Subject:
             return source.number.value
         if not isinstance(source, Worked):
             raise UsageError(f"{slot} {text!r} names a file", hint="load it, and give the tensor or array itself")
-        if source.several and not rule.several:
+        if source.several:
             raise UsageError(f"{text} gives several cuts, and this rule takes one", hint="use otsu")
         return solve(source, self.held(), Fit(), magnitude=rule.magnitude, axis=None, mask=None)
 

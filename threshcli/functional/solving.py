@@ -10,7 +10,7 @@ import numpy as np
 
 from threshcli.dtypes import DType
 from threshcli.engine.population import shared_dtype
-from threshcli.engine.solving import NOBODY, inside
+from threshcli.engine.solving import inside, nobody
 from threshcli.errors import InputError, UsageError
 from threshcli.functional.held import Held
 from threshcli.kernels import _numpy_convert as convert
@@ -123,7 +123,7 @@ def _answer(
     who: str,
 ) -> Answer:
     if not any(part.elements for part, _ in parts):
-        return NOBODY
+        return nobody(source)
     try:
         return fit.modified(run(source.work(fit.terms(magnitude)), parts, dtype, ignore_zero=fit.ignore_zero))
     except InputError as error:

@@ -151,3 +151,10 @@ def whole(values: Tensor) -> Tensor:
     large = values >= 2.0**63
     bits = torch.where(large, values - 2.0**63, values).long()
     return torch.where(large, bits | -(1 << 63), bits)
+
+
+def row_sums(leaves: Tensor) -> list[float]:
+    """The sums of rows of a power of two of float64, by halves: the same on every device."""
+    while leaves.shape[1] > 1:
+        leaves = leaves[:, : leaves.shape[1] // 2] + leaves[:, leaves.shape[1] // 2 :]
+    return [float(total) for total in leaves[:, 0].tolist()]

@@ -114,6 +114,10 @@ class Kernels(ABC):
         """What a worker's thread needs around it while it uses these kernels."""
         return nullcontext()
 
+    def scratch(self) -> AbstractContextManager[object]:
+        """Blocks and masks that are made inside of this are forgotten after it."""
+        return nullcontext()
+
     @abstractmethod
     def reset(self) -> None:
         """Forget all blocks and masks: their buffers may be reused."""
@@ -162,6 +166,10 @@ class Kernels(ABC):
     @abstractmethod
     def select(self, mask: Mask, a: Block | int, b: Block | int, dtype: DType) -> Block:
         """a where mask, else b; blocks are of `dtype`, ints are codes of it. Bits are moved, never computed."""
+
+    @abstractmethod
+    def put(self, block: Block, mask: Mask, code: int) -> None:
+        """Write a number, by its code, into a block that was made here, where the mask holds."""
 
     @abstractmethod
     def cast(self, x: Block, dtype: DType) -> Block:

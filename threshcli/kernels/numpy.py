@@ -42,6 +42,9 @@ class NumpyKernels(Kernels):
     def session(self) -> AbstractContextManager[object]:
         return np.errstate(all="ignore")  # NaN and overflow are values here, not warnings
 
+    def scratch(self) -> AbstractContextManager[object]:
+        return self._arena.scratch()
+
     def reset(self) -> None:
         self._arena.reset()
 
@@ -195,6 +198,15 @@ class NumpyKernels(Kernels):
             difference = np.bitwise_xor(first, second, out=self._arena.take(out.size, out.dtype))
             np.multiply(out, difference, out=out)
         np.bitwise_xor(out, second, out=out)
+
+    def put(self, block: Block, mask: Mask, code: int) -> None:
+        with self._arena.scratch():
+            bits: Array = block.data.view(f"u{block.dtype.itemsize}")
+            wide, other = (self._arena.take(bits.size, bits.dtype) for _ in range(2))
+            np.copyto(wide, mask.view(np.uint8))
+            np.bitwise_xor(bits, bits.dtype.type(code), out=other)
+            np.multiply(wide, other, out=wide)
+            np.bitwise_xor(bits, wide, out=bits)
 
     def cast(self, x: Block, dtype: DType) -> Block:
         return x if x.dtype is dtype else Block(convert.cast(x.data, x.dtype, dtype), dtype)

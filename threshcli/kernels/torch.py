@@ -24,6 +24,7 @@ from threshcli.kernels._torch_convert import (
     exact,
     quiet,
     rounded,
+    row_sums,
     signed,
     whole,
     widened,
@@ -176,6 +177,9 @@ class TorchKernels(Kernels):
             return Block(a.data.masked_fill(~mask, signed(b, dtype)), dtype)
         return Block(torch.where(mask, a.data, b.data), dtype)
 
+    def put(self, block: Block, mask: Mask, code: int) -> None:
+        block.data.masked_fill_(mask, signed(code, block.dtype))
+
     def cast(self, x: Block, dtype: DType) -> Block:
         if x.dtype is dtype:
             return x
@@ -235,8 +239,8 @@ class TorchKernels(Kernels):
         values = values if clean else values.masked_fill(~values.isfinite(), 0)
         width = min(LEAF, 1 << (values.numel() - 1).bit_length())
         leaves = torch.nn.functional.pad(values, (0, -values.numel() % width)).reshape(-1, width)
-        squares = _sums(leaves * leaves)
-        return _sums(leaves) if sums else [0.0] * len(squares), squares
+        squares = row_sums(leaves * leaves)
+        return row_sums(leaves) if sums else [0.0] * len(squares), squares
 
     def _floats(self, x: Block, magnitude: bool = False) -> Tensor:
         """The elements of a native float dtype as such."""
@@ -291,10 +295,3 @@ def _keys(x: Block, magnitude: bool = False) -> Tensor:
 def _zero_is_nan(dtype: DType) -> bool:
     """Whether `_keys` gives NaN the key 0."""
     return dtype.is_float and dtype.signed and not dtype.negative_zero
-
-
-def _sums(leaves: Tensor) -> list[float]:
-    """The sums of rows of a power of two of float64, by halves: the same on every device."""
-    while leaves.shape[1] > 1:
-        leaves = leaves[:, : leaves.shape[1] // 2] + leaves[:, leaves.shape[1] // 2 :]
-    return [float(total) for total in leaves[:, 0].tolist()]

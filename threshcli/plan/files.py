@@ -12,9 +12,9 @@ from threshcli.containers.base import Container, Contents, Skeleton
 from threshcli.dtypes import Real
 from threshcli.errors import InputError, OutputError, ThreshError, UsageError
 from threshcli.plan.names import Job, display_name
-from threshcli.plan.request import Request
+from threshcli.plan.request import Request, by_slot, without_folder
 from threshcli.plan.tensors import Known, Place, TensorPlan, plan_tensor
-from threshcli.rules.base import Rule
+from threshcli.rules.base import Rule, slot_of
 from threshcli.spec import Number
 from threshcli.storage import local
 from threshcli.thresholds.base import Fixed, Maps
@@ -133,22 +133,27 @@ def _provenance(request: Request, tensors: Sequence[TensorPlan], maps: Maps) -> 
     if not request.provenance:
         return {}
     stated: dict[str, object] = {}
-    for slot, source in request.thresholds.items():
-        stated |= source.provenance(slot, maps)
-    return request.recipe(_used(request.rule, tensors), stated)
+    texts: dict[str, str] = {}
+    for key, source in request.thresholds.items():
+        slot = slot_of(key)
+        own = dict(source.provenance(slot, maps))
+        texts[key] = without_folder(str(own.pop(slot, request.specs[key])))
+        stated |= own
+    return request.recipe(_used(request.rule, tensors), {**stated, **by_slot(texts)})
 
 
 def _used(rule: Rule, tensors: Sequence[TensorPlan]) -> dict[str, object]:
     """The thresholds that were worked out, by tensor name and slot, for the provenance."""
-    return {
-        plan.name: {
-            slot: [_plain(bound.compared(value, rule.arithmetic(plan.tensor.dtype))) for value in bound.found.values]
-            for slot, bound in plan.bounds.items()
-            if isinstance(bound, Fixed) and bound.found is not None
-        }
-        for plan in tensors
-        if any(isinstance(bound, Fixed) and bound.found is not None for bound in plan.bounds.values())
-    }
+    found: dict[str, object] = {}
+    for plan in tensors:
+        own: dict[str, list[object]] = {}
+        for key, bound in plan.bounds.items():
+            if isinstance(bound, Fixed) and bound.found is not None:
+                values = [_plain(bound.compared(value, rule.arithmetic(plan.tensor.dtype))) for value in bound.values]
+                own.setdefault(slot_of(key), []).extend(values)
+        if own:
+            found[plan.name] = own
+    return found
 
 
 def _plain(value: Real) -> object:

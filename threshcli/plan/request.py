@@ -12,14 +12,28 @@ from threshcli.errors import UsageError
 from threshcli.plan.fit import Fit
 from threshcli.plan.names import Names
 from threshcli.plan.selection import Selection
-from threshcli.rules.base import Rule
+from threshcli.rules.base import Rule, slot_of
 from threshcli.spec import Axes
 from threshcli.thresholds.base import Threshold, Worked
 
 
+def by_slot(texts: Mapping[str, str]) -> dict[str, str]:
+    """Texts of thresholds by the names of their slots, with commas between those of one slot."""
+    found: dict[str, list[str]] = {}
+    for key, text in texts.items():
+        found.setdefault(slot_of(key), []).append(text)
+    return {slot: ",".join(several) for slot, several in found.items()}
+
+
+def without_folder(text: str) -> str:
+    """`@folder/map.npy` as `@map.npy`: where a file was is nobody's business."""
+    return "@" + PurePath(text).name if text.startswith("@") else text
+
+
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """A rule, its thresholds, the names of outputs, and how to go about it. `specs` are the thresholds as written."""
+    """A rule, its thresholds by key, the names of outputs, and how to go about it. `specs` are the thresholds as
+    written."""
 
     rule: Rule
     command: str
@@ -58,7 +72,7 @@ class Request:
 
     def params(self) -> dict[str, object]:
         """The options that decide the values written, as the report and the provenance state them."""
-        stated: dict[str, object] = dict(self.specs)
+        stated: dict[str, object] = dict(by_slot(self.specs))
         for item in self.rule.options():
             value = getattr(self.rule, item.name)
             if item.name != "nan" and value is not None:
@@ -73,9 +87,9 @@ class Request:
 
     def recipe(self, used: Mapping[str, object], stated_elsewhere: Mapping[str, object]) -> dict[str, str]:
         """Text for the metadata of an output: what was done, by which thresholds if they were worked out (`used`), and
-        nothing of when, where or by whom. What a report states of its thresholds is `stated_elsewhere`."""
+        nothing of when, where or by whom. What is `stated_elsewhere` of the thresholds stands in for their text."""
         stated = {
-            name: "@" + PurePath(value).name if isinstance(value, str) and value.startswith("@") else value
+            name: without_folder(value) if isinstance(value, str) else value
             for name, value in {**self.params(), **stated_elsewhere}.items()
         }
         exact = {

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import NamedTuple
 
 from threshcli.containers.base import Container, Contents, OutTensor, Tensor
 from threshcli.dtypes import DType, Real
 from threshcli.errors import UsageError
 from threshcli.plan.request import Request
-from threshcli.thresholds.base import Answer, Bound, Fitted, Fixed, Mapped, Maps, Pending, Spread, Worked
+from threshcli.rules.base import Rule, Slot, crossed, slot_of
+from threshcli.thresholds.base import Bound, Fitted, Fixed, Mapped, Maps, Pending, Spread, Worked
 from threshcli.thresholds.map import MapThreshold
 from threshcli.tiles import View
 
@@ -51,7 +54,7 @@ def plan_tensor(request: Request, where: Place, chosen: bool, kind: Container, m
     """The plan of one tensor of a file; UsageError, naming it, where rule, thresholds or output cannot take it."""
     contents, index, name = where.contents, where.number, where.name
     tensor = contents.tensors[index]
-    out_dtype = request.out_dtype or tensor.dtype
+    out_dtype = request.out_dtype or request.rule.output(tensor.dtype)
     refusal = request.rule.refusal(tensor.dtype, out_dtype) if chosen else "not selected"
     plain = tuple(range(len(tensor.shape)))
     opaque = tensor.dtype.kind == "opaque"
@@ -64,6 +67,7 @@ def plan_tensor(request: Request, where: Place, chosen: bool, kind: Container, m
             if request.axes is not None:
                 request.axes.of(len(tensor.shape))
             bounds = _bind(request, where, order, maps, known)
+            request.rule.check_cuts(sum(_cuts(bound) for bound in bounds.values()), out_dtype)
             mask = _mask(request, where, maps)
         except UsageError as error:
             raise UsageError(f"tensor {name!r}: {error.what}", hint=error.hint) from error
@@ -92,9 +96,10 @@ def check_dtypes(request: Request, dtype: DType, out: DType) -> None:
     for option, number in request.rule.constants():
         number.code(out, option)
     policy = request.rule.nan_policy
-    if policy.action == "keep" and request.rule.levels and dtype.is_float and not out.is_float:
-        raise UsageError(f"--nan keep cannot keep NaN in {out.name}", hint="use --nan below, above or fill=V")
-    if out is dtype or out.is_float or request.rule.levels:
+    if policy.action == "keep" and request.rule.decides and dtype.is_float and not out.is_float:
+        hint = "use --nan below, above or fill=V" if request.rule.levels else "leave it out, or use --nan fill=V"
+        raise UsageError(f"--nan keep cannot keep NaN in {out.name}", hint=hint)
+    if out is dtype or out.is_float or request.rule.decides:
         return
     fits = not dtype.is_float and dtype.is_real and out.kind in ("int", "uint")
     if not fits or not (out.keys.low <= dtype.keys.low and dtype.keys.high <= out.keys.high):
@@ -107,15 +112,50 @@ def check_dtypes(request: Request, dtype: DType, out: DType) -> None:
 def _bind(request: Request, where: Place, order: tuple[int, ...], maps: Maps, known: Known) -> Mapping[str, Bound]:
     tensor = where.contents.tensors[where.number]
     bounds: dict[str, Bound] = {}
-    for slot, source in request.thresholds.items():
-        if isinstance(source, Worked):
-            _check_source(request, source, tensor)
-        fitted = Fitted(where.name, tensor.shape, order, request.broadcast, where.file, slot)
-        bound = source.bind(fitted, maps)
-        bounds[slot] = known.get((where.number, slot), bound) if isinstance(bound, Pending) else bound
+    for slot in request.rule.slots:
+        found: list[Bound] = []
+        for key, source in request.thresholds.items():
+            if slot_of(key) != slot.name:
+                continue
+            if isinstance(source, Worked):
+                _check_source(request, source, slot, tensor)
+            fitted = Fitted(where.name, tensor.shape, order, request.broadcast, where.file, slot.name)
+            for bound in source.bind_all(fitted, maps) if slot.many else (source.bind(fitted, maps),):
+                known_bound = known.get((where.number, key), bound) if isinstance(bound, Pending) else bound
+                found += _each(known_bound, getattr(source, "cuts", 1)) if slot.many else (known_bound,)
+        bounds |= zip(slot.keys(len(found)), found, strict=False)
+    _check_ranks(request.rule, bounds)
     for values in combinations(bounds):
         request.rule.check_values(tensor.dtype, values)
     return bounds
+
+
+def _each(bound: Bound, cuts: int) -> Iterator[Bound]:
+    """The single cuts of a source that gives so many."""
+    if isinstance(bound, Fixed) and bound.found is not None:
+        for value in bound.found.values:
+            yield bound._replace(value=value, found=bound.found._replace(values=(value,)))
+    elif isinstance(bound, Spread):
+        for place in range(cuts):
+            own = (answer._replace(values=(answer.values[place],)) for answer in bound.found)
+            yield bound._replace(found=tuple(own))
+    else:
+        yield bound
+
+
+def _cuts(bound: Bound) -> int:
+    """How many cuts a threshold will be."""
+    return bound.source.cuts if isinstance(bound, Pending) else 1
+
+
+def _check_ranks(rule: Rule, bounds: Mapping[str, Bound]) -> None:
+    """UsageError where of two equal cuts the first leaves more elements that are equal to it below."""
+    everywhere = math.inf if getattr(rule, "compare", None) == "ge" else 0
+    for (first, low), (second, high) in pairwise(bounds.items()):
+        if slot_of(first) == slot_of(second) and isinstance(low, Fixed) and isinstance(high, Fixed):
+            above = [everywhere if bound.above is None else bound.above for bound in (low, high)]
+            if low.value == high.value and above[0] < above[1]:
+                raise crossed(first, second)
 
 
 def _mask(request: Request, where: Place, maps: Maps) -> Mapped | None:
@@ -128,10 +168,10 @@ def _mask(request: Request, where: Place, maps: Maps) -> Mapped | None:
     return source.bind(Fitted(where.name, shape, tuple(range(len(shape))), request.broadcast, where.file), maps)
 
 
-def _check_source(request: Request, source: Worked, tensor: Tensor) -> None:
+def _check_source(request: Request, source: Worked, slot: Slot, tensor: Tensor) -> None:
     """UsageError where a source that is worked out from data cannot serve this rule or this tensor."""
     rule, scope = request.rule, request.fit.scope
-    if source.several and not rule.several:
+    if source.several and not slot.many:
         raise UsageError(f"{source.text} gives several cuts, and {request.command} takes one", hint="use otsu")
     if source.keeps_largest and getattr(rule, "compare", None) in ("lt", "le"):
         raise UsageError(
@@ -145,11 +185,10 @@ def _check_source(request: Request, source: Worked, tensor: Tensor) -> None:
 
 def combinations(bounds: Mapping[str, Bound]) -> Iterator[dict[str, Real]]:
     """The numbers that are compared with together: those of all slots, for each index along an axis."""
-    fixed = {slot: bound.value for slot, bound in bounds.items() if isinstance(bound, Fixed)}
-    spread: dict[str, tuple[Answer, ...]] = {
-        slot: bound.found for slot, bound in bounds.items() if isinstance(bound, Spread)
-    }
-    if not spread:
-        yield fixed
-    for index in range(max(map(len, spread.values()), default=0)):
-        yield fixed | {slot: found[index].values[0] for slot, found in spread.items()}
+    numbers = {key: bound for key, bound in bounds.items() if isinstance(bound, Fixed | Spread)}
+    lengths = [len(bound.found) for bound in numbers.values() if isinstance(bound, Spread)]
+    for index in range(max(lengths, default=1)):
+        yield {
+            key: bound.value if isinstance(bound, Fixed) else bound.found[index].values[0]
+            for key, bound in numbers.items()
+        }

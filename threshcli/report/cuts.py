@@ -25,12 +25,15 @@ def describe(operator: str, tensors: Sequence[TensorResult], *, specs: bool = Tr
     if len({len(slots) for slots in used}) > 1:
         return "varies"
     texts = [_text(slot, specs) for slot in zip(*used, strict=True)]
-    if len(_PLACE.findall(operator)) == len(texts):
-        filled = iter(texts)
-        return _PLACE.sub(lambda _: next(filled), operator).removeprefix("x ")
-    if len(texts) > _MOST:
-        return f"{texts[0]}, ... {texts[-1]} ({len(texts)} cuts)"
-    return ", ".join(texts)
+    places = len(_PLACE.findall(operator))
+    if len(texts) > max(_MOST, places):
+        texts = [f"{texts[0]}, ... {texts[-1]} ({len(texts)} cuts)"]
+    elif places == 1:
+        texts = [", ".join(texts)]
+    if places != len(texts):
+        return ", ".join(texts)
+    filled = iter(texts)
+    return _PLACE.sub(lambda _: next(filled), operator).removeprefix("x ")
 
 
 def slots_of(tensor: TensorResult) -> tuple[ThresholdUsed, ...]:

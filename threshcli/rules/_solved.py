@@ -7,14 +7,14 @@ from typing import ClassVar
 
 from threshcli.dtypes import DType
 from threshcli.kernels.base import Block, Cut, Kernels, Rank, Scalar, Tied
-from threshcli.rules.base import Outcome, Rule
+from threshcli.rules.base import THRESHOLD, Outcome, Rule, Slot
 
 
 @dataclass(frozen=True)
 class Solved(Rule):
     """The thresholds themselves, one for each element."""
 
-    several: ClassVar[bool] = True
+    slots: ClassVar[tuple[Slot, ...]] = (THRESHOLD._replace(many=True),)
     keeps_nan: ClassVar[bool] = False
 
     def apply(self, k: Kernels, x: Block, out: DType, *cuts: Cut) -> Outcome:

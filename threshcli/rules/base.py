@@ -17,12 +17,13 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, Field, dataclass, field, fields
+from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple
 
 from threshcli.dtypes import DType, Real
 from threshcli.errors import UsageError
 from threshcli.kernels.base import Block, Cut, Kernels, Mask, Measure
-from threshcli.spec import NanPolicy, Number
+from threshcli.spec import NanPolicy, Number, Numbers
 
 
 def option(default: Any, help: str, metavar: str | None = None) -> Any:
@@ -32,12 +33,36 @@ def option(default: Any, help: str, metavar: str | None = None) -> Any:
 
 class Slot(NamedTuple):
     """One threshold that a rule takes: the option's name, its short flag, and what it is when left out (None: it
-    must be given)."""
+    must be given). One that takes `many` is given several, in ascending order.
+
+    Thresholds go by keys: the slot's name, or names with numbers from 1 where there may be many.
+    """
 
     name: str
     help: str
     short: str | None = None
     default: float | None = None
+    many: bool = False
+
+    def keys(self, count: int) -> list[str]:
+        """The keys of so many thresholds of this slot."""
+        return [f"{self.name} {number}" for number in range(1, count + 1)] if self.many else [self.name]
+
+
+def slot_of(key: str) -> str:
+    """The name of the slot that a threshold's key belongs to."""
+    return key.partition(" ")[0]
+
+
+def _label(key: str) -> str:
+    """What people call the threshold with this key."""
+    return key if " " in key else f"--{key}"
+
+
+def crossed(first: str, second: str, where: str = "") -> UsageError:
+    """The error of two thresholds, by their keys, of which the first is above the second."""
+    hint = "give them in ascending order" if " " in first else "exchange or mend the maps" if where else "exchange them"
+    return UsageError(f"{_label(first)} is above {_label(second)}{where}", hint=hint)
 
 
 THRESHOLD = Slot("threshold", "What to compare with: a number, a map (@FILE), or p90, top1000, otsu...", "-t")
@@ -59,8 +84,6 @@ class Rule(ABC):
     """Whether the rule compares abs(x); a negative threshold is refused then."""
     residual: ClassVar[bool] = False
     """Whether `--residual` can write what the rule drops."""
-    several: ClassVar[bool] = False
-    """Whether one threshold may be several cuts."""
     keeps_nan: ClassVar[bool] = True
     """Whether NaN has anything to do with what is written: not where that is the threshold itself."""
     spatial: ClassVar[bool] = False
@@ -76,6 +99,11 @@ class Rule(ABC):
         """The elements of `x` as `out`, by the rule; one cut a slot, in their order."""
 
     @property
+    def decides(self) -> bool:
+        """Whether the rule writes constants in place of what it compares."""
+        return self.levels is not None
+
+    @property
     def levels(self) -> tuple[Number, Number] | None:
         """What a rule that decides writes for selected and other elements; None for rules that keep values."""
         return None
@@ -88,7 +116,7 @@ class Rule(ABC):
     @property
     def default_nan(self) -> NanPolicy:
         """NaN passes rules that keep values; for a decision it is a comparison that failed."""
-        return NanPolicy("below" if self.levels else "keep")
+        return NanPolicy("below" if self.decides else "keep")
 
     @property
     def nan_policy(self) -> NanPolicy:
@@ -97,6 +125,8 @@ class Rule(ABC):
     def with_nan(self, k: Kernels, x: Block, made: Block, out: DType) -> Block:
         """What `apply` has made of `x`, but NaN elements as `nan_policy` says; the policy `error` is the caller's."""
         policy, levels = self.nan_policy, self.levels
+        if policy.action == "below" and levels is None:
+            return made
         value: Block | Number = x
         if policy.fill is not None:
             value = policy.fill
@@ -121,26 +151,37 @@ class Rule(ABC):
                 f"--{missing[0]} is missing",
                 hint="it takes a number such as 0.5, a map: @map.npy, or what is worked out from the data: p90, otsu",
             )
-        if self.nan_policy.action in ("below", "above") and self.levels is None:
+        if self.nan is not None and self.nan.action in ("below", "above") and self.levels is None:
             raise UsageError(
-                f"--nan {self.nan} needs a rule that decides", hint="use keep, fill=V or error, or the rule binary"
+                f"--nan {self.nan} needs a rule that decides between two values",
+                hint="use keep, fill=V or error, or the rule binary",
             )
 
     def check_values(self, dtype: DType, values: dict[str, Real]) -> None:
-        """Complain (UsageError) of thresholds that are numbers, by slot, where this dtype cannot take them."""
-        for slot, value in values.items():
+        """Complain (UsageError) of thresholds that are numbers, by key in ascending order, where this dtype cannot take
+        them."""
+        for key, value in values.items():
             if isinstance(value, float) and math.isnan(value):
-                raise UsageError(f"--{slot} is NaN", hint="nothing compares with NaN; give a number")
+                raise UsageError(f"{_label(key)} is NaN", hint="nothing compares with NaN; give a number")
             if self.magnitude and value < 0:
-                raise UsageError(f"--{slot} is negative, and magnitudes never are", hint="give 0 or more")
-        if "low" in values and "high" in values and values["low"] > values["high"]:
-            raise UsageError("--low is above --high", hint="exchange them")
+                raise UsageError(f"{_label(key)} is negative, and magnitudes never are", hint="give 0 or more")
+        for (first, low), (second, high) in pairwise(values.items()):
+            if low > high:
+                raise crossed(first, second)
+
+    def check_cuts(self, count: int, out: DType) -> None:  # noqa: B027 - most rules have nothing to complain of
+        """Complain (UsageError) where so many thresholds cannot make elements of `out`."""
 
     def constants(self) -> list[tuple[str, Number]]:
         """The numbers that the rule may write, with the options they came from."""
         found = [(f"--{item.name}", getattr(self, item.name)) for item in self.options()]
         found.append(("--nan fill", self.nan_policy.fill))
-        return [(name, value) for name, value in found if isinstance(value, Number)]
+        lists = [(name, value.items if isinstance(value, Numbers) else (value,)) for name, value in found]
+        return [(name, value) for name, values in lists for value in values if isinstance(value, Number)]
+
+    def output(self, dtype: DType) -> DType:
+        """The dtype of what the rule makes of elements of this dtype, unless the user says otherwise."""
+        return dtype
 
     def arithmetic(self, dtype: DType) -> DType:
         """The type in which elements of this dtype meet a number that is a threshold: it is rounded to that if it is a

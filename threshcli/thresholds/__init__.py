@@ -46,6 +46,38 @@ def _likely(text: str) -> Iterator[type[Threshold]]:
         yield from _sources(name)
 
 
+def parse_list(text: str) -> list[tuple[str, Threshold]]:
+    """The thresholds that are written with commas between, each with its text. Where a source has commas of its own,
+    the longest text that it takes is one threshold."""
+    words = [word.strip() for word in text.split(",")]
+    found: list[tuple[str, Threshold]] = []
+    while words:
+        for count in range(len(words), 1, -1):
+            longest = ",".join(words[:count])
+            threshold = _with_commas(longest)
+            if threshold is not None:
+                break
+        else:
+            count, longest = 1, words[0]
+            threshold = parse(longest)
+        found.append((longest, threshold))
+        del words[:count]
+    return found
+
+
+def _with_commas(text: str) -> Threshold | None:
+    """The threshold that is written so, if its source may have commas in it."""
+    for source in _likely(text):
+        if source.commas:
+            try:
+                threshold = source.parse(text)
+            except UsageError:
+                continue  # a shorter text may be right
+            if threshold is not None:
+                return threshold
+    return None
+
+
 def parse(text: str) -> Threshold:
     """The threshold that is written so; UsageError where no source takes it, listing what can be written."""
     for source in _likely(text):

@@ -13,7 +13,7 @@ number or a block, never a source. NumPy and the studies are imported late, in `
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
@@ -145,6 +145,8 @@ class Threshold(ABC):
     """What it means, in a few words."""
     spatial: ClassVar[bool] = False
     """Whether it looks at neighbours, along the axes of `--axes`."""
+    commas: ClassVar[bool] = False
+    """Whether there may be commas in what is written."""
 
     @classmethod
     @abstractmethod
@@ -154,6 +156,10 @@ class Threshold(ABC):
     @abstractmethod
     def bind(self, tensor: Fitted, maps: Maps) -> Bound:
         """This source for one tensor; UsageError where it does not fit."""
+
+    def bind_all(self, tensor: Fitted, maps: Maps) -> Sequence[Bound]:
+        """All cuts of this source for one tensor, for slots that take many."""
+        return (self.bind(tensor, maps),)
 
     def provenance(self, slot: str, maps: Maps) -> Mapping[str, object]:
         """The options that an output's provenance states in place of those that were given."""
@@ -181,11 +187,16 @@ class Worked(Threshold):
     """Base of the sources that are worked out from data; `text` is how it was written."""
 
     several: ClassVar[bool] = False
-    """Whether it gives more cuts than one, for rules that take them."""
+    """Whether it gives several cuts, for rules that take them."""
     keeps_largest: ClassVar[bool] = False
     """Whether it says how many of the largest elements stay."""
 
     text: str
+
+    @property
+    def cuts(self) -> int:
+        """How many cuts it gives."""
+        return 1
 
     def bind(self, tensor: Fitted, maps: Maps) -> Pending:
         return Pending(self.text, self)

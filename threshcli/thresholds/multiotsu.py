@@ -42,6 +42,10 @@ class MultiOtsu(HistogramThreshold):
             raise UsageError(f"{text!r} names no number of classes from 2 to 8", hint="write multiotsu:4")
         return cls(text, int(number))
 
+    @property
+    def cuts(self) -> int:
+        return self.classes - 1
+
     def positions(self, found: Histogram) -> tuple[float, ...]:
         import numpy as np
 

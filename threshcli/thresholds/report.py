@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from reprlib import repr as shown
@@ -39,7 +39,23 @@ class ReportThreshold(Threshold):
         return cls(text, text[1:]) if text.startswith("@") and text.endswith(".json") else None
 
     def bind(self, tensor: Fitted, maps: Maps) -> Fixed | Spread:
-        entry = self._entry(tensor, self._by_name(maps.report(self.path)))
+        found = self.bind_all(tensor, maps)
+        if len(found) != 1:
+            raise UsageError(
+                f"{self.path} has {len(found)} thresholds for --{tensor.slot}", hint="this takes one; levels takes many"
+            )
+        return found[0]
+
+    def bind_all(self, tensor: Fitted, maps: Maps) -> Sequence[Fixed | Spread]:
+        entries = self._entries(tensor, self._by_name(maps.report(self.path)))
+        if not entries:
+            raise UsageError(
+                f"{self.path} has no threshold for --{tensor.slot}", hint="use a report of the same rule, or of solve"
+            )
+        return [self._of(entry, tensor, maps) for entry in entries]
+
+    def _of(self, entry: Mapping[str, Any], tensor: Fitted, maps: Maps) -> Fixed | Spread:
+        """A threshold of the report as this tensor's."""
         spec = entry.get("spec")
         if self.provenance(tensor.slot, maps).get("scope") in ("file", "global"):
             entry = {**entry, "asked": None, "tied": None}  # asked of several tensors together: not of this one
@@ -67,8 +83,8 @@ class ReportThreshold(Threshold):
                         self._held.setdefault(str(item.get("name")), []).append(found)
         return self._held
 
-    def _entry(self, tensor: Fitted, held: Mapping[str, list[tuple[str, Any]]]) -> dict[str, Any]:
-        """The report's threshold for a tensor and a slot."""
+    def _entries(self, tensor: Fitted, held: Mapping[str, list[tuple[str, Any]]]) -> list[dict[str, Any]]:
+        """The report's thresholds for a tensor and a slot."""
         found = held.get(tensor.name, [])
         same = [entry for entry in found if entry[0] == tensor.file]
         same = same or [entry for entry in found if _last(entry[0]) == _last(tensor.file)]
@@ -84,15 +100,8 @@ class ReportThreshold(Threshold):
             raise UsageError(
                 f"{self.path} has several thresholds for {tensor.name!r}", hint="solve files of different names"
             )
-        return self._slot(wanted[0], tensor.slot)
-
-    def _slot(self, entry: Any, slot: str) -> dict[str, Any]:
-        named = [
-            item for item in _objects(entry if isinstance(entry, list) else [entry]) if item.get("slot", slot) == slot
-        ]
-        if len(named) != 1:
-            raise UsageError(f"{self.path} has {len(named)} thresholds for --{slot}", hint="a rule takes one a slot")
-        return named[0]
+        items = _objects(wanted[0] if isinstance(wanted[0], list) else [wanted[0]])
+        return [item for item in items if item.get("slot", tensor.slot) == tensor.slot]
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:
