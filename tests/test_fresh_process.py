@@ -109,13 +109,13 @@ def test_the_module_runs_as_the_command_does(samples: Path) -> None:
     assert np.load(samples / "y.npy").sum() == 3
 
 
-@pytest.fixture
-def working(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process in the middle of its work: gigabytes of holes to read, which take no room on the disk."""
+@pytest.fixture(params=[1, 3], ids=["alone", "with-copies"])
+def working(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process in the middle of its work, alone or with copies: gigabytes of holes to read, which take no room."""
     with (tmp_path / "big.npy").open("wb") as file:
         npy_format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": (1 << 29,)})
         file.truncate(file.tell() + (8 << 29))
-    work = ["binary", "big.npy", "-t", "0.5", "-o", "out.npy", "--out-dtype", "bool", "-j", "1"]
+    work = ["binary", "big.npy", "-t", "0.5", "-o", "out.npy", "--out-dtype", "bool", "-j", str(request.param)]
     process = subprocess.Popen(
         [sys.executable, "-c", _LISTENING, *THRESH, *work],
         cwd=tmp_path,
@@ -148,6 +148,14 @@ def test_a_signal_ends_the_work_within_a_second_and_leaves_nothing(
     assert time.monotonic() - began < 1
     assert (working.returncode, out, err) == (status, "", "")
     assert [path.name for path in tmp_path.iterdir()] == ["big.npy"]
+
+
+def test_copies_do_not_outlive_a_process_that_is_killed(working: subprocess.Popen[str]) -> None:
+    """Its streams, which copies hold too, are closed within a second."""
+    began = time.monotonic()
+    working.kill()
+    assert working.communicate(timeout=30) == ("", "")
+    assert time.monotonic() - began < 1
 
 
 def test_a_signal_that_was_to_be_ignored_is_ignored() -> None:

@@ -52,9 +52,10 @@ def _run(arguments: list[str]) -> int:
 
 def _end(number: int, frame: FrameType | None) -> None:
     """End at once, with nothing half done left behind."""
-    storage = sys.modules.get("threshcli.storage.local")
-    if storage is not None:
-        storage.abandon()
+    for name in ("threshcli.engine.copies", "threshcli.storage.local"):  # in this order: who writes, what is written
+        module = sys.modules.get(name)
+        if module is not None:
+            module.abandon()
     for clean in CLEANERS:
         with contextlib.suppress(Exception):
             clean()

@@ -24,11 +24,13 @@ class Outside:
     env: Mapping[str, str]
     cleaners: list[Callable[[], object]] = field(default_factory=list)
     """Told when a signal ends the process."""
+    alone: bool = False
+    """Whether nobody else uses this process: workers may be copies of it."""
 
     @classmethod
     def process(cls) -> Outside:
         """Those of this process."""
-        return cls(sys.stdout, sys.stderr, os.environ, CLEANERS)
+        return cls(sys.stdout, sys.stderr, os.environ, CLEANERS, alone=True)
 
     def terminal(self, color: Color) -> Terminal:
         return Terminal.of(self.out, color, self.env)

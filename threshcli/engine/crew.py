@@ -14,24 +14,27 @@ Unit = TypeVar("Unit")
 class Crew:
     """Runs units of work on up to `size` workers; kernels, and with them buffers, are kept between runs."""
 
-    def __init__(self, size: int, make: Callable[[], Kernels]) -> None:
-        self.size = size
+    def __init__(self, size: int, make: Callable[[], Kernels], *, copies: bool = False) -> None:
+        """`copies` says that the workers of one file may be processes."""
+        self.size, self.copies = size, copies
         self._make = make
         self._kernels: list[Kernels] = []
 
+    def kernels(self, count: int | None = None) -> list[Kernels]:
+        """Kernels for so many workers, or for all."""
+        while len(self._kernels) < (count or self.size):
+            self._kernels.append(self._make())
+        return self._kernels[:count]
+
     def run(self, units: Iterator[Unit], work: Callable[[Unit, Kernels], None], *, alone: bool) -> None:
         """Work on all units; the first error stops everyone and is raised. `alone` keeps it in this thread."""
-        count = 1 if alone else self.size
-        while len(self._kernels) < count:
-            self._kernels.append(self._make())
+        own, *others = self.kernels(1 if alone else self.size)
         shift = _Shift(units, work)
-        helpers = [
-            threading.Thread(target=shift.run, args=(kernels,), daemon=True) for kernels in self._kernels[1:count]
-        ]
+        helpers = [threading.Thread(target=shift.run, args=(kernels,), daemon=True) for kernels in others]
         for helper in helpers:
             helper.start()
         try:
-            shift.run(self._kernels[0])
+            shift.run(own)
         finally:
             shift.stopped = True
             for helper in helpers:

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from typing import NamedTuple, Protocol
 
 from threshcli.containers.base import Region
-from threshcli.dtypes import DType
+from threshcli.engine.copies import Part, work_together
 from threshcli.engine.crew import Crew
 from threshcli.engine.ledger import Ledger, crc_of, require
 from threshcli.engine.maps import MapSources
@@ -27,6 +27,8 @@ from threshcli.thresholds.base import Mapped
 from threshcli.tiles import Tile, tile_elements, tiles
 
 _ALONE = 1 << 21  # files under so many bytes are not worth a second thread
+_TOGETHER = 1 << 23  # files under so many bytes are not worth another process
+_CACHED = 5 << 18  # bytes of a tile, its output and two masks that stay in the cache of a processor's own
 _SHARE = 8  # buffers that a worker uses at once, in tiles
 _SMALLEST = 1 << 18  # bytes of the smallest tile worth having: a leaf of float32
 
@@ -81,6 +83,15 @@ class _Unit(NamedTuple):
     target: int | None = None
 
 
+class _Found(NamedTuple):
+    """What a process has found in the units that it did."""
+
+    counts: dict[tuple[int, int], Counts]
+    read: Ledger
+    written: Ledger
+    left: Ledger
+
+
 class FileRun:
     """The work on one planned file."""
 
@@ -106,8 +117,7 @@ class FileRun:
             stack.enter_context(self._maps)
             self._target = self._begin(self._plan.output, stack)
             self._residual = self._begin(self._plan.residual, stack)
-            alone = self._plan.size < _ALONE
-            self._settings.crew.run(self._units(), self._do, alone=alone)
+            self._work_all()
             self._check_regions()
             self._source.check_unchanged()
             self._maps.check_unchanged()
@@ -117,6 +127,35 @@ class FileRun:
         rule = self._request.rule
         counts = self._summed()
         return file_result(self._plan, rule, counts, seconds, status="written", moments=self._request.moments)
+
+    def _work_all(self) -> None:
+        crew, size = self._settings.crew, self._plan.size
+        if not crew.copies or crew.size < 2 or size < _TOGETHER:
+            crew.run(self._units(), self._do, alone=crew.copies or size < _ALONE)
+            return
+        for item in self._plan.tensors:
+            for bound in item.bounds.values():
+                if isinstance(bound, Mapped) and item.applied:
+                    self._maps.open(bound)  # once for all processes
+        for found in work_together(Part(self._units, self._do, self._found, self._passed), crew.kernels()):
+            self._add(found)
+
+    def _found(self) -> _Found:
+        return _Found(self._counts, self._read, self._written, self._left)
+
+    def _add(self, found: _Found) -> None:
+        """Add what another process has found."""
+        self._counts |= found.counts
+        self._read.merge(found.read)
+        self._written.merge(found.written)
+        self._left.merge(found.left)
+
+    def _passed(self, unit: _Unit) -> None:
+        """Tell of the progress that another process has made, or is about to make."""
+        if unit.plan is not None:
+            self._settings.progress.advance(unit.tile.count * unit.plan.view.itemsize)
+        elif unit.target is not None:
+            self._settings.progress.advance(unit.tile.count)
 
     def _summed(self) -> dict[int, Counts]:
         """The counts of each tensor, over all workers."""
@@ -149,10 +188,7 @@ class FileRun:
         size = self._settings.tile_bytes
         for plan in self._plan.tensors:
             if plan.place is not None or plan.applied:
-                widest = max(plan.view.itemsize, plan.out.dtype.itemsize, self._arithmetic(plan).itemsize)
-                most = size if _is_plain(plan) else self._settings.largest_tile
-                most = 2 * most // max(2, len(plan.bounds))  # each may take a buffer
-                for tile in tiles(plan.view.elements, tile_elements(most, widest)):
+                for tile in tiles(plan.view.elements, self._tile_elements(plan)):
                     yield _Unit(tile, plan)
         copies = self._plan.output.skeleton.copies if self._plan.output else ()
         for copy in copies:
@@ -165,9 +201,17 @@ class FileRun:
                 for tile in tiles(region.size, size):
                     yield _Unit(Tile(region.offset + tile.start, region.offset + tile.stop))
 
-    def _arithmetic(self, plan: TensorPlan) -> DType:
-        """The type that a tensor's elements are worked on in."""
-        return self._request.rule.arithmetic(plan.tensor.dtype) if plan.applied else plan.tensor.dtype
+    def _tile_elements(self, plan: TensorPlan) -> int:
+        """Elements of a tensor's tiles. Where no worker waits for the interpreter they stay in the cache."""
+        worked = self._request.rule.arithmetic(plan.tensor.dtype) if plan.applied else plan.tensor.dtype
+        read, written = plan.view.itemsize, max(plan.out.dtype.itemsize, worked.itemsize)
+        most = self._settings.tile_bytes if _is_plain(plan) else self._settings.largest_tile
+        most = 2 * most // max(2, len(plan.bounds))  # each may take a buffer
+        elements = tile_elements(most, max(read, written))
+        if not (self._settings.crew.copies and _is_plain(plan)):
+            return elements
+        maps = sum(bound.view.itemsize for bound in plan.bounds.values() if isinstance(bound, Mapped))
+        return min(elements, tile_elements(_CACHED, read + maps + written + 2))
 
     def _do(self, unit: _Unit, k: Kernels) -> None:
         k.reset()

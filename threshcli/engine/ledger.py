@@ -48,6 +48,10 @@ class Ledger:
     def add(self, offset: int, size: int, crc: int) -> None:
         self._pieces.append((offset, size, crc))
 
+    def merge(self, other: Ledger) -> None:
+        """Add the pieces of another."""
+        self._pieces += other._pieces
+
     def crcs(self, extents: Iterable[Extent]) -> list[int | None]:
         """The CRC-32 of each range, or None where the pieces do not make it up exactly."""
         pieces = sorted(piece for piece in self._pieces if piece[1])

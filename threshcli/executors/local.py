@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from threshcli import __version__
+from threshcli.engine.copies import possible
 from threshcli.engine.crew import Crew
 from threshcli.engine.files import FileRun, Progress, Settings, largest_tile, tile_bytes, workers
 from threshcli.engine.outcome import file_result
@@ -53,6 +54,8 @@ class Executor:
     """A device's name and its kernels, instead of those of the request."""
     solve_only: bool = False
     """Work out the thresholds and write nothing."""
+    copies: bool = False
+    """Whether the process is ours alone, so that workers may be copies of it."""
 
     def run(self, jobs: Sequence[Job]) -> RunResult:
         """Work on all files. UsageError only for what makes the whole call impossible."""
@@ -61,7 +64,8 @@ class Executor:
         if self.request.names.out_dir is not None and not self.request.names.dry_run:
             _make_folder(self.request.names.out_dir)
         self._check_patterns(jobs)
-        crew = Crew(workers(self.request), make)
+        own = device == "cpu" and self.copies and possible()
+        crew = Crew(workers(self.request), make, copies=own)
         settings = Settings(crew, tile_bytes(self.request, device), largest_tile(self.request), self.progress)
         results = []
         with ExitStack() as stack:
