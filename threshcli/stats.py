@@ -49,7 +49,12 @@ class Counts:
 
     def extremes(self, low: float | int | None, high: float | int | None) -> None:
         """Take note of the extremes of a tile."""
-        self.low, self.high = _least(self.low, low), _greatest(self.high, high)
+        if low is None or high is None:
+            return
+        if self.low is None or low < self.low:
+            self.low = low
+        if self.high is None or high > self.high:
+            self.high = high
 
     def cut(self, slot: str, low: float | int | None, high: float | int | None) -> None:
         """Take note of the extremes of a threshold that varies."""

@@ -20,9 +20,10 @@ _PRECISE = 1 << 22  # tensors under this many elements have their squares taken 
 
 
 class _Facts(NamedTuple):
-    """What certain cuts mean: whether zeros are selected, and the values that a decision leaves as they are (whether
-    each is zero)."""
+    """What certain cuts mean: whether they are numbers, and if so, whether zeros are selected, and the values that a
+    decision leaves as they are (whether each is zero)."""
 
+    numbers: bool = False
     zero_selected: bool = False
     kept: tuple[tuple[Scalar, bool], ...] = ()
 
@@ -42,7 +43,9 @@ class Counting:
         self._zero_filled = rule.filler is not None and rule.filler.value == 0 and out is dtype and dtype.signed
         constants = [number for _, number in rule.constants()]
         self._stays_finite = out is dtype and all(not isinstance(number.value, float) for number in constants)
+        self._nan_selected = rule.nan_policy.action == "above"
         self._known: dict[tuple[Cut, ...], _Facts] = {}
+        self._latest: tuple[Sequence[Cut], _Facts] | None = None
 
     def tile(
         self, k: Kernels, x: Block, out: Block, selected: Mask, found: Measure, cuts: Sequence[Cut], counts: Counts
@@ -54,9 +57,9 @@ class Counting:
         counts.inf += found.inf
         counts.zeros_before += found.zeros
         counts.extremes(found.low, found.high)
-        counts.selected += chosen + (found.nan if self._rule.nan_policy.action == "above" else 0)
-        numbers = not found.nan and all(isinstance(cut, Scalar) for cut in cuts)
-        facts = self._facts(k, cuts) if numbers else _Facts()
+        counts.selected += chosen + (found.nan if self._nan_selected else 0)
+        facts = self._facts(k, cuts)
+        numbers = facts.numbers and not found.nan
         if self._zero_filled and (numbers or not (found.nan or found.zeros)):  # a map may select some zeros
             zeros = 0 if facts.zero_selected else found.zeros
             dropped = elements - chosen - zeros  # of those that are not zero
@@ -83,8 +86,14 @@ class Counting:
     def _facts(self, k: Kernels, cuts: Sequence[Cut]) -> _Facts:
         """What the rule does with zeros, and which values a decision leaves as they are; asked once for the same cuts
         (those by rank may change from tile to tile)."""
-        known = self._known.get(tuple(cuts))
-        return known or self._known.setdefault(tuple(cuts), self._ask(k, cuts))
+        latest = self._latest
+        if latest is not None and latest[0] is cuts:
+            return latest[1]
+        if not all(isinstance(cut, Scalar) for cut in cuts):
+            return _Facts()
+        known = self._known.get(tuple(cuts)) or self._known.setdefault(tuple(cuts), self._ask(k, cuts))
+        self._latest = cuts, known
+        return known
 
     def _ask(self, k: Kernels, cuts: Sequence[Cut]) -> _Facts:
         zero_selected = self._selects(k, Fraction(0), cuts) if self._zero_filled else False
@@ -93,7 +102,7 @@ class Counting:
             value = self._same_value(number)
             if value is not None and self._selects(k, value, cuts) is region:
                 kept.append((Scalar(value), value == 0))
-        return _Facts(zero_selected, tuple(kept))
+        return _Facts(True, zero_selected, tuple(kept))
 
     def _zeros(self, k: Kernels, out: Block, elements: int, chosen: int, nan: int) -> int:
         levels = self._rule.levels

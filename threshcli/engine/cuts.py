@@ -111,9 +111,19 @@ class Cuts:
             for key, bound in plan.bounds.items()
             if isinstance(bound, Spread)
         }
+        varying = any(self._varies(key) for key in self._scalars)
+        self._constant: list[Cut] | None = None if varying else list(self._scalars.values())
+
+    def _varies(self, key: str) -> bool:
+        """Whether a cut is not the same for all tiles."""
+        bound, scalar = self._bounds.get(key), self._scalars[key]
+        by_rank = isinstance(bound, Fixed) and bound.above is not None and not isinstance(scalar, Rank)
+        return by_rank or isinstance(bound, Mapped) or key in self._tables
 
     def tile(self, k: Kernels, tile: Tile, counts: Counts) -> list[Cut]:
         """The cuts of a tile, in order; UsageError, with the first position, where a map cannot be a threshold."""
+        if self._constant is not None:
+            return self._constant
         cuts = {key: self._cut(key, k, tile, counts) for key in self._scalars}
         for (first, low), (second, high) in pairwise(cuts.items()):
             index = _first_crossed(k, low, high)

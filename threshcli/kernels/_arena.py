@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-_LINE = 64  # bytes that the processor writes at once: arrays that begin elsewhere cost twice the time
-
 Array = npt.NDArray[Any]
+
+_LINE = 64  # bytes that the processor writes at once: arrays that begin elsewhere cost twice the time
+_MOST_VIEWS = 256
 
 
 class Arena:
@@ -23,6 +24,7 @@ class Arena:
         self._slots: list[Array] = []
         self._top = 0
         self._marks: list[int] = []
+        self._views: dict[tuple[int, int, Any], Array] = {}
 
     def reset(self) -> None:
         self._top = 0
@@ -41,16 +43,25 @@ class Arena:
         self._top = self._marks.pop()
 
     def take(self, count: int, dtype: Any) -> Array:
-        """An uninitialised array of so many elements."""
+        """An uninitialised array of so many elements; a string or a type for `dtype` is found sooner than a dtype."""
+        top = self._top
+        self._top = top + 1
+        found = self._views.get((top, count, dtype))
+        return self._view(top, count, dtype) if found is None else found
+
+    def _view(self, top: int, count: int, dtype: Any) -> Array:
+        """A slot as such an array, which is kept, since the next tile asks for the same."""
         kind = np.dtype(dtype)
         nbytes = count * kind.itemsize
-        if self._top == len(self._slots):
+        if top == len(self._slots):
             self._slots.append(_aligned(nbytes))
-        elif self._slots[self._top].nbytes < nbytes:
-            self._slots[self._top] = _aligned(nbytes)
-        slot = self._slots[self._top]
-        self._top += 1
-        return slot[:nbytes].view(kind)
+        elif self._slots[top].nbytes < nbytes:
+            self._views.clear()  # those of this slot would keep what it was
+            self._slots[top] = _aligned(nbytes)
+        elif len(self._views) >= _MOST_VIEWS:
+            self._views.clear()
+        view = self._views[top, count, dtype] = self._slots[top][:nbytes].view(kind)
+        return view
 
 
 def _aligned(nbytes: int) -> Array:

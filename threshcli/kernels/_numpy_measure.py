@@ -112,7 +112,7 @@ def moments(
             found = _quick(data[start : min(start + step, whole)], dtype, arena, sums_wanted)
         sums += found[0]
         squares += found[1]
-    if whole == data.size and all(_is_safe(square, dtype) for square in squares):
+    if squares and whole == data.size and _SAFE[0] < min(squares) and max(squares) < _SAFE[1]:
         return sums, squares
     for start in range(0, data.size, LEAF):
         number = start // LEAF
@@ -139,13 +139,14 @@ def _exact(leaf: Array, dtype: DType, clean: bool) -> tuple[float, float]:
 def _quick(data: Array, dtype: DType, arena: Arena, sums_wanted: bool) -> tuple[list[float], list[float]]:
     """Sums of whole leaves in runs of float32, then float64."""
     leaves = data.size // LEAF
-    total, square = np.zeros(leaves), np.zeros(leaves)
+    total: Any = 0.0
+    square: Any = 0.0
     for part in _float32_parts(data, dtype, arena, sums_wanted):
         rows = part.reshape(-1, _RUN[dtype.is_float])
         if sums_wanted:
-            total += _total(np.matmul(rows, _ones(rows)).reshape(leaves, -1), axis=1, dtype=np.float64)
-        square += _total(np.vecdot(rows, rows).reshape(leaves, -1), axis=1, dtype=np.float64)
-    return total.tolist(), square.tolist()
+            total = total + _total(np.matmul(rows, _ones(rows)).reshape(leaves, -1), axis=1, dtype=np.float64)
+        square = square + _total(np.vecdot(rows, rows).reshape(leaves, -1), axis=1, dtype=np.float64)
+    return total.tolist() if sums_wanted else [0.0] * leaves, square.tolist()
 
 
 @lru_cache(maxsize=8)

@@ -90,7 +90,7 @@ Cut = Scalar | Block | Tied
 """A threshold as a rule meets it: one number, or a block with one value an element; by rank, with its ties."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Measure:
     """What one pass over a block tells: extremes of all but NaN (None without such an element), counts, sums.
 

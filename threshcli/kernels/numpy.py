@@ -23,6 +23,8 @@ from threshcli.kernels._numpy_compare import against
 from threshcli.kernels._numpy_convert import NATIVE, storage
 from threshcli.kernels.base import Block, Kernels, MapCompare, Mask, Measure, Operator
 
+_any = np.logical_or.reduce  # the method passes through Python
+
 
 @lru_cache(maxsize=1024)
 def _bounds(dtype: DType, keys: Range, magnitude: bool) -> tuple[Any, Any]:
@@ -162,7 +164,7 @@ class NumpyKernels(Kernels):
         return np.logical_and(a, b, out=self._arena.take(a.size, np.bool_))
 
     def count(self, mask: Mask) -> int:
-        return int(np.count_nonzero(mask))
+        return int(np.count_nonzero(mask)) if _any(mask) else 0  # of rare things there are none, mostly
 
     def first(self, mask: Mask) -> int | None:
         index = int(np.argmax(mask)) if mask.size else 0
@@ -234,8 +236,8 @@ class NumpyKernels(Kernels):
             if not x.dtype.signed:
                 return 0
             if x.dtype in NATIVE or not x.dtype.negative_zero:
-                found: Array = self.within(x, Range(0, 0))
-                return self.count(found) if found.any() else 0  # there are none, mostly: to ask that is cheaper
+                found: Array = np.equal(x.data, 0, out=self._arena.take(x.data.size, np.bool_))
+                return self.count(found)
             bits: Array = x.data
             rest = self._arena.take(bits.size, bits.dtype)
             np.bitwise_and(bits, bits.dtype.type(x.dtype.sign - 1), out=rest)

@@ -62,13 +62,12 @@ class Source:
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill the buffer with the bytes from `offset`; InputError where the file ends earlier."""
-        done = 0
-        while done < len(buffer):
+        while len(buffer):
             with _READING:
-                count = os.preadv(self._fd, [buffer[done:]], offset + done)
+                count = os.preadv(self._fd, (buffer,), offset)
             if not count:
                 raise InputError("was truncated while it was read")
-            done += count
+            buffer, offset = buffer[count:], offset + count
 
     def check_unchanged(self) -> None:
         """InputError if the file is not what it was when it was opened."""
