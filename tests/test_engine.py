@@ -248,7 +248,8 @@ def test_the_memory_for_buffers_bounds_the_tiles() -> None:
 @pytest.mark.parametrize(
     "rule",
     ["gradient", "variable", "hard", "replace --value 0", "band", "binary --out-dtype float64",
-     "soft --out-dtype float32", "garrote --out-dtype float32", "firm --out-dtype float32"],
+     "soft --out-dtype float32", "garrote --out-dtype float32", "firm --out-dtype float32", "levels",
+     "levels --values 1,0", "levels --values 1,1"],
 )  # fmt: skip
 @pytest.mark.parametrize("zeros", [100, 0])
 def test_counts_are_the_same_in_the_quick_and_in_the_general_way(

@@ -59,6 +59,27 @@ def test_long_blocks_are_selected_alike(dtype: DType) -> None:
 
 
 @every_dtype
+def test_numbers_are_put_into_long_blocks_alike(dtype: DType) -> None:
+    """In place, and nothing else is touched; what was made in scratch does not last, the block does."""
+
+    def ask(k: Kernels, x: Block, y: Block) -> bytes:
+        found = k.select(k.isnan(x), y, x, dtype)
+        before = bytes(k.store(found))
+        with k.scratch():
+            mask = k.against(x, "gt", y)
+            k.put(found, mask, 1)
+            marked = bytes(k.store(k.select(mask, 1, 0, DTYPES["uint8"])))
+        after = bytes(k.store(found))
+        size = dtype.itemsize
+        for place, chosen in enumerate(marked):
+            own = slice(place * size, (place + 1) * size)
+            assert after[own] == ((1).to_bytes(size, "little") if chosen else before[own])
+        return after
+
+    assert _alike(_answers(dtype, dtype, ask))
+
+
+@every_dtype
 @pytest.mark.parametrize("other", [FLOAT64, INT64, DTYPES["uint64"], DTYPES["bfloat16"]], ids=str)
 def test_long_blocks_are_compared_alike_with_other_dtypes(dtype: DType, other: DType) -> None:
     """Maps come as float64 mostly, and as whatever a file holds."""

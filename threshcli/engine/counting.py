@@ -12,25 +12,26 @@ from typing import NamedTuple
 
 from threshcli.dtypes import DType, Real
 from threshcli.kernels.base import Block, Cut, Kernels, Mask, Measure, Scalar
-from threshcli.rules.base import Rule
+from threshcli.rules.base import Outcome, Rule
 from threshcli.spec import Number
 from threshcli.stats import Counts
 
 _PRECISE = 1 << 22  # tensors under this many elements have their squares taken in float64
+_MOST_CONSTANTS = 8  # to look for more of them costs more than to compare input and output
 
 
 class _Facts(NamedTuple):
     """What certain cuts mean: whether they are numbers, and if so, whether zeros are selected, and the values that a
-    decision leaves as they are (whether each is zero)."""
+    decision leaves as they are (whether each is zero; None: not known)."""
 
     numbers: bool = False
     zero_selected: bool = False
-    kept: tuple[tuple[Scalar, bool], ...] = ()
+    kept: tuple[tuple[Scalar, bool], ...] | None = None
 
 
-def _unchanged(k: Kernels, x: Block, zeros: int, facts: _Facts) -> int:
+def _unchanged(k: Kernels, x: Block, zeros: int, kept: tuple[tuple[Scalar, bool], ...]) -> int:
     """How many elements have a value that a decision leaves as it is."""
-    return sum(zeros if is_zero else k.count(k.between(x, ("ge", cut), ("le", cut))) for cut, is_zero in facts.kept)
+    return sum(zeros if is_zero else k.count(k.between(x, ("ge", cut), ("le", cut))) for cut, is_zero in kept)
 
 
 class Counting:
@@ -68,8 +69,8 @@ class Counting:
         elif not found.nan and self._rule.moves_all(self._dtype, self._out, found, cuts):
             counts.changed += elements - found.zeros
             counts.zeros_after += elements - chosen
-        elif numbers and self._rule.levels:
-            counts.changed += elements - _unchanged(k, x, found.zeros, facts)
+        elif numbers and facts.kept is not None:
+            counts.changed += elements - _unchanged(k, x, found.zeros, facts.kept)
             counts.zeros_after += self._zeros(k, out, elements, chosen, found.nan)
         else:
             counts.changed += k.changed(x, out, found.nan)
@@ -77,11 +78,11 @@ class Counting:
         if self._norms:
             self._moments(k, x, out, not (found.nan or found.inf), counts)
 
-    def _selects(self, k: Kernels, value: Real, cuts: Sequence[Cut]) -> bool:
-        """Whether the rule selects elements of this value: it is asked, with one."""
+    def _apply(self, k: Kernels, value: Real, cuts: Sequence[Cut]) -> Outcome:
+        """What the rule does with elements of this value: it is asked, with one."""
         code = self._dtype.encode(value) or 0
         one = k.load(memoryview(bytearray(code.to_bytes(self._dtype.itemsize, "little"))), self._dtype)
-        return k.count(self._rule.apply(k, one, self._out, *cuts).selected) == 1
+        return self._rule.apply(k, one, self._out, *cuts)
 
     def _facts(self, k: Kernels, cuts: Sequence[Cut]) -> _Facts:
         """What the rule does with zeros, and which values a decision leaves as they are; asked once for the same cuts
@@ -96,13 +97,19 @@ class Counting:
         return known
 
     def _ask(self, k: Kernels, cuts: Sequence[Cut]) -> _Facts:
-        zero_selected = self._selects(k, Fraction(0), cuts) if self._zero_filled else False
-        kept = []
-        for number, region in zip(self._rule.levels or (), (True, False), strict=False):
+        if self._zero_filled:
+            return _Facts(True, k.count(self._apply(k, Fraction(0), cuts).selected) == 1)
+        constants = self._rule.written(len(cuts))
+        if constants is None or len(constants) > _MOST_CONSTANTS:
+            return _Facts(True)
+        kept = {}
+        for number in constants:
             value = self._same_value(number)
-            if value is not None and self._selects(k, value, cuts) is region:
-                kept.append((Scalar(value), value == 0))
-        return _Facts(True, zero_selected, tuple(kept))
+            if value is not None:
+                made = int.from_bytes(k.store(self._apply(k, value, cuts).out), "little")
+                if made == number.stored(self._out):
+                    kept[value] = Scalar(value), value == 0
+        return _Facts(True, kept=tuple(kept.values()))
 
     def _zeros(self, k: Kernels, out: Block, elements: int, chosen: int, nan: int) -> int:
         levels = self._rule.levels

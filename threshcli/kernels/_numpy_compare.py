@@ -22,6 +22,9 @@ _UFUNCS: dict[MapCompare, Callable[..., Any]] = {
 _MIRRORED: dict[MapCompare, MapCompare] = {"gt": "lt", "ge": "le", "lt": "gt", "le": "ge", "eq": "eq"}
 
 
+_EXACT = 1 << 53  # up to here float64 has every whole number
+
+
 def magnitude_of(values: Array) -> Array:
     """abs(x), as unsigned integers for integers: that of -128 is 128."""
     if values.dtype.kind == "i":
@@ -44,7 +47,7 @@ def against(a: Array, a_type: DType, compare: MapCompare, b: Array, b_type: DTyp
 
 def _integer_against_float(x: Array, compare: MapCompare, y: Array, out: Array) -> None:
     """Integers against floats without rounding the integers: the float is rounded to the whole number that decides."""
-    if x.dtype.itemsize < 8:
+    if x.dtype.itemsize < 8 or not x.size or (x.min() >= -_EXACT and x.max() <= _EXACT):
         _UFUNCS[compare](x.astype(FLOAT64.name), y, out=out)
         return
     if x.dtype.kind == "u":  # above 2^63 the float has no fraction: shift both into the range of int64

@@ -108,6 +108,10 @@ class Rule(ABC):
         """What a rule that decides writes for selected and other elements; None for rules that keep values."""
         return None
 
+    def written(self, count: int) -> Sequence[Number] | None:
+        """All constants that a rule that decides writes, given so many thresholds; None for rules that keep values."""
+        return self.levels
+
     @property
     def filler(self) -> Number | None:
         """What a rule that keeps values writes in place of those it does not select, if that is one number."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from threshcli.dtypes import INT64, DType
+from threshcli.dtypes import INT64, UINT8, DType
 from threshcli.errors import UsageError
 from threshcli.kernels.base import Block, Cut, Kernels
 from threshcli.rules.base import Outcome, Rule, Slot, option
@@ -44,21 +44,22 @@ class Levels(Rule):
                 f"--values needs {count + 1} values, one more than there are cuts, and has {len(self.values.items)}",
                 hint="give a value for each number of cuts that an element can be above, from none to all",
             )
-        lost = next((number for number in self._numbers(count) if not _holds(out, number)), None)
+        lost = next((number for number in self.written(count) if not _holds(out, number)), None)
         if self.values is None and lost is not None:
             raise UsageError(f"{out.name} has no {lost}, and there are {count} cuts", hint="use a wider --out-dtype")
 
     def apply(self, k: Kernels, x: Block, out: DType, *cuts: Cut) -> Outcome:
-        codes = [number.stored(out) for number in self._numbers(len(cuts))]
+        narrow = self.values is None and len(cuts) <= UINT8.keys.high  # counted in one byte an element
+        kind = UINT8 if narrow else out
+        codes = [number.stored(kind) for number in self.written(len(cuts))]
         selected = k.compare(x, self.compare, cuts[0])
-        found = k.select(selected, codes[1], codes[0], out)
+        found = k.select(selected, codes[1], codes[0], kind)
         for cut, code in zip(cuts[1:], codes[2:], strict=True):
             with k.scratch():  # there may be many
                 k.put(found, k.compare(x, self.compare, cut), code)
-        return Outcome(found, selected)
+        return Outcome(k.cast(found, out), selected)
 
-    def _numbers(self, count: int) -> Sequence[Number]:
-        """What is written for each number of cuts."""
+    def written(self, count: int) -> Sequence[Number]:
         return [Number.of(level) for level in range(count + 1)] if self.values is None else self.values.items
 
 
