@@ -123,6 +123,8 @@ def _request(given: dict[str, Any]) -> Request:
     (key,) = Solved.slots[0].keys(1)
     fit.check({key: source})
     output = given["output"]
+    if output is None and given["quiet"] and not given["json"] and source.spatial:
+        raise UsageError(f"{spec} gives one threshold for each element", hint="write them to a map: -o map.npy")
     if given["quiet"] and not given["json"] and fit.scope.kind == "axis" and getattr(source, "several", False):
         raise UsageError(f"{spec} gives several cuts for each index, too many for a line", hint="use --json")
     if output is not None and getattr(source, "several", False):
@@ -147,11 +149,18 @@ def _request(given: dict[str, Any]) -> Request:
 def bare(result: RunResult) -> Iterator[str]:
     """A line a tensor: its threshold; with its name before it where there are several, and the file's where there are
     several of those."""
-    found = [(file, item) for file in result.files for item in file.tensors if item.threshold is not None]
+    told = [(file, item) for file in result.files for item in file.tensors if item.threshold is not None]
+    found = [(file, item) for file, item in told if not _is_map(item)]
     names = [PurePath(file.input).name for file in result.files]
     for file, item in found:
         labels = map(safe, _labels(file, item, len(found), names))
         yield "\t".join((*labels, ",".join(_texts(item))))
+
+
+def _is_map(item: TensorResult) -> bool:
+    """Whether the threshold is another for each element."""
+    used = item.threshold
+    return isinstance(used, ThresholdUsed) and used.value is None and used.values is None and used.min is not None
 
 
 def _labels(file: FileResult, item: TensorResult, tensors: int, names: list[str]) -> tuple[str, ...]:

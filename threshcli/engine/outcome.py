@@ -120,7 +120,9 @@ def _used(key: str, bound: Bound, dtype: DType, counts: Counts | None) -> list[T
     if isinstance(bound, Fixed):
         plain = [bound.plain(value, dtype) for value in bound.values]
         return [_worked(ThresholdUsed(spec=bound.spec, slot=slot, value=value), bound.found) for value in plain]
-    low, high = (None, None) if counts is None else counts.cuts.get(key, (None, None))
+    low, high = bound.extremes or (None, None)
+    if counts is not None:
+        low, high = counts.cuts.get(key, (None, None))
     return [ThresholdUsed(spec=bound.spec, slot=slot, min=low, max=high)]
 
 

@@ -29,6 +29,17 @@ class Piece(NamedTuple):
         mask = None if self.mask is None else self.mask._replace(view=_slices(self.mask.view, axis, first, count))
         return self._replace(view=_slices(self.view, axis, first, count), mask=mask)
 
+    def box(self, ends: Sequence[tuple[int, int]]) -> Piece:
+        """The indices [first, stop) along each axis."""
+        mask = None if self.mask is None else self.mask._replace(view=_box(self.mask.view, ends))
+        return self._replace(view=_box(self.view, ends), mask=mask)
+
+
+def _box(view: View, ends: Sequence[tuple[int, int]]) -> View:
+    first = sum(start * stride for (start, _), stride in zip(ends, view.strides, strict=True))
+    shape = tuple(stop - start for start, stop in ends)
+    return view._replace(offset=view.offset + first * view.itemsize, shape=shape)
+
 
 def _slices(view: View, axis: int, first: int, count: int) -> View:
     moved = view.permuted((axis, *(other for other in range(len(view.shape)) if other != axis)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from threshcli.engine.studying import Desk
 from threshcli.plan.files import FilePlan
 from threshcli.plan.request import Request
 from threshcli.plan.tensors import Known, TensorPlan
-from threshcli.thresholds.base import Answer, Fixed, Maps, Spread, Worked
+from threshcli.thresholds.base import Answer, Fixed, Maps, Spread, Windowed, Worked
 
 
 class Planned(NamedTuple):
@@ -37,6 +38,8 @@ class Solver:
 
     def each(self, planned: Planned) -> Known:
         """The thresholds of one file, for every scope but `global`."""
+        if not self._sources:
+            return {}
         scope = self.request.fit.scope
         if scope.kind == "file":
             return self.together([planned], "the file")[0]
@@ -101,6 +104,19 @@ class Solver:
             slot: Spread(source.text, axis, tuple(inside(fit.modified(answers[place]), size) for answers in found))
             for place, (slot, source) in enumerate(self._sources.items())
         }
+
+    def mapped(self, planned: Planned, stack: ExitStack) -> Known:
+        """Maps of the thresholds from windows, in a file that the stack closes."""
+        if not any(isinstance(source, Windowed) for source in self.request.thresholds.values()):
+            return {}
+        from threshcli.engine.mapping import Mapmaker, Subject
+
+        subjects = [
+            Subject(item, self._piece(planned, item), self._looked_at(f"tensor {item.name!r}"))
+            for item in planned.pending
+        ]
+        output = planned.plan.output
+        return Mapmaker(self.request, self.desk).maps(subjects, None if output is None else output.path, stack)
 
     def _piece(self, planned: Planned, item: TensorPlan) -> Piece:
         plan, tensor = planned.plan, item.tensor

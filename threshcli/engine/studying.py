@@ -53,7 +53,7 @@ class Desk:
         """The answers of studies that look at one population; a pass serves all that are still at work. An InputError
         of a study itself is said of `who`."""
         if self.verify:
-            self._verify(population)
+            self.check_stored(population)
         found: list[Any] = [None] * len(studies)
         due: dict[int, Fold[Any]] = {}
         states: dict[int, Any] = dict.fromkeys(range(len(studies)))
@@ -151,11 +151,17 @@ class Desk:
             mask = wanted if mask is None else mask & wanted
         return mask
 
+    def elements(self, source: Source, maps: MapSources, piece: Piece, k: Kernels) -> tuple[Array, Array | None]:
+        """All elements of a piece, as they are stored, and which of them belong to the population; None for all."""
+        tile = Tile(0, piece.view.elements)
+        data = _elements(source, piece, tile, k)
+        return data, self._mask(maps, piece, tile, k, data)
+
     def slices(self, piece: Piece, axis: int, studies: list[list[Study[Any]]], who: str) -> list[list[Any]]:
         """For each index along an axis the answers of its studies. Slices are read many at a time and studied in
         memory; those that are too large for that, one by one like tensors."""
         if self.verify:
-            self._verify(Population([piece]))
+            self.check_stored(Population([piece]))
         desk, count = replace(self, verify=False), len(studies)
         slice_bytes = piece.view.elements // max(1, count) * piece.dtype.itemsize
         if slice_bytes > _GROUP:
@@ -171,9 +177,8 @@ class Desk:
             def study_group(group: range, k: Kernels) -> None:
                 k.reset()
                 part = piece.slices(axis, group.start, len(group))
-                tile = Tile(0, part.view.elements)
-                data = _elements(source, part, tile, k).reshape(len(group), -1)
-                mask = self._mask(maps, part, tile, k, data.reshape(-1))
+                data, mask = self.elements(source, maps, part, k)
+                data = data.reshape(len(group), -1)
                 masks = [None] * len(group) if mask is None else mask.reshape(data.shape)
                 for number, index in enumerate(group):
                     try:
@@ -188,7 +193,7 @@ class Desk:
             source.check_unchanged()
         return [found[index] for index in range(count)]
 
-    def _verify(self, population: Population) -> None:
+    def check_stored(self, population: Population) -> None:
         """Compare the stored CRC-32, where the container has any, of all that is read: once, however often it is."""
         for (path, file), pieces in groupby(population.pieces, key=lambda piece: (piece.path, piece.file)):
             offsets = sorted({piece.view.offset for piece in pieces})

@@ -56,11 +56,12 @@ class Fitting:
         held = self._held.get(job.input)
         return local.Source(job.input) if held is None else nullcontext(held)
 
-    def known(self, number: int, plan: FilePlan, source: local.Source) -> Known:
-        """The thresholds of a planned file, the `number`-th of the call."""
+    def known(self, number: int, plan: FilePlan, source: local.Source, stack: ExitStack) -> Known:
+        """The thresholds of a planned file, the `number`-th of the call; the stack closes the maps among them."""
         if self.is_shared:
             before, known = self._shared[number]
             if before.fingerprint != plan.fingerprint:
                 raise InputError("has changed since the thresholds were worked out", hint="run the command again")
             return known
-        return Solver(self.request, self.desk, self.maps).each(Planned(plan, source.path))
+        solver, planned = Solver(self.request, self.desk, self.maps), Planned(plan, source.path)
+        return {**solver.each(planned), **solver.mapped(planned, stack)}

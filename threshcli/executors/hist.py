@@ -74,8 +74,9 @@ class Hist:
         """A threshold for this tensor: its number, or the source that works it out."""
         if isinstance(source, Worked):
             return source
-        shape = subject.tensor.shape
-        fitted = Fitted(subject.name, shape, tuple(range(len(shape))), True, subject.piece.file, slot)
+        tensor = subject.tensor
+        plain = tuple(range(len(tensor.shape)))
+        fitted = Fitted(subject.name, tensor.shape, tensor.dtype, plain, True, subject.piece.file, slot)
         bound = source.bind(fitted, self._maps)
         if isinstance(bound, Fixed):
             return bound

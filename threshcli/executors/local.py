@@ -139,12 +139,13 @@ class Executor:
     def _file(self, job: Job, work: _Work, number: int) -> FileResult:
         began = time.perf_counter()
         fitting = work.fitting
-        with local.Source(job.input) if fitting is None else fitting.source(job) as source:
+        with ExitStack() as stack:
+            source = stack.enter_context(local.Source(job.input) if fitting is None else fitting.source(job))
             plan = plan_file(self.request, job, source, work.maps, strict=work.strict)
             if self._plans_only:
                 return self._planned(plan, began, "dry-run")
             if fitting is not None:
-                known = fitting.known(number, plan, source)
+                known = fitting.known(number, plan, source, stack)
                 plan = plan_file(self.request, job, source, work.maps, strict=work.strict, known=known)
             if self.solve_only:
                 return self._planned(plan, began, "read")

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from threshcli.dtypes import Real
 from threshcli.errors import UsageError
 from threshcli.spec import Number
-from threshcli.thresholds.base import Answer, Terms, Threshold, Ties, Worked
+from threshcli.thresholds.base import Answer, Terms, Threshold, Ties
 
 _LARGEST = Fraction(sys.float_info.max)
 _SCOPE = re.compile(r"(tensor|file|global)|axis:(-?\d{1,3})", re.ASCII)
@@ -63,7 +63,13 @@ class Fit:
                 raise UsageError(f"--scale and --offset must be finite, not {number}", hint="give finite numbers")
         if self.mask is not None and (not self.mask or self.mask.endswith(".json")):
             raise UsageError(f"--estimate-mask {self.mask!r} is not a map", hint="give a tensor file, or FILE::NAME")
-        if any(isinstance(source, Worked) for source in thresholds.values()):
+        for source in thresholds.values():
+            if source.spatial and self.scope != Scope():
+                raise UsageError(
+                    f"a threshold from a window has no --scope {self.scope}",
+                    hint="--axes keeps the images of a batch apart",
+                )
+        if any(source.from_data for source in thresholds.values()):
             return
         given = [item.name for item in fields(self) if getattr(self, item.name) != item.default]
         if given:

@@ -14,7 +14,7 @@ from threshcli.plan.names import Names
 from threshcli.plan.selection import Selection
 from threshcli.rules.base import Rule, slot_of
 from threshcli.spec import Axes
-from threshcli.thresholds.base import Threshold, Worked
+from threshcli.thresholds.base import Threshold
 
 
 def by_slot(texts: Mapping[str, str]) -> dict[str, str]:
@@ -68,7 +68,7 @@ class Request:
     @property
     def is_fitted(self) -> bool:
         """Whether a threshold is to be worked out from data."""
-        return any(isinstance(source, Worked) for source in self.thresholds.values())
+        return any(source.from_data for source in self.thresholds.values())
 
     def params(self) -> dict[str, object]:
         """The options that decide the values written, as the report and the provenance state them."""

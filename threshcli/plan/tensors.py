@@ -119,7 +119,9 @@ def _bind(request: Request, where: Place, order: tuple[int, ...], maps: Maps, kn
                 continue
             if isinstance(source, Worked):
                 _check_source(request, source, slot, tensor)
-            fitted = Fitted(where.name, tensor.shape, order, request.broadcast, where.file, slot.name)
+            fitted = Fitted(
+                where.name, tensor.shape, tensor.dtype, order, request.broadcast, where.file, slot.name, request.axes
+            )
             for bound in source.bind_all(fitted, maps) if slot.many else (source.bind(fitted, maps),):
                 known_bound = known.get((where.number, key), bound) if isinstance(bound, Pending) else bound
                 found += _each(known_bound, getattr(source, "cuts", 1)) if slot.many else (known_bound,)
@@ -164,8 +166,9 @@ def _mask(request: Request, where: Place, maps: Maps) -> Mapped | None:
     source = None if path is None else MapThreshold.parse("@" + path)
     if source is None:
         return None
-    shape = where.contents.tensors[where.number].shape
-    return source.bind(Fitted(where.name, shape, tuple(range(len(shape))), request.broadcast, where.file), maps)
+    tensor = where.contents.tensors[where.number]
+    plain = tuple(range(len(tensor.shape)))
+    return source.bind(Fitted(where.name, tensor.shape, tensor.dtype, plain, request.broadcast, where.file), maps)
 
 
 def _check_source(request: Request, source: Worked, slot: Slot, tensor: Tensor) -> None:

@@ -67,7 +67,7 @@ def _threshold(used: tuple[ThresholdUsed, ...]) -> Cell:
     values: list[Scalar] = [value for one in used for value in _values(one) if value is not None]
     if not values:
         return Cell(NOTHING)
-    if len(values) > _MOST:
+    if len(values) > _MOST or any(one.value is None and one.values is None for one in used):
         return Cell(_text(min(values)), joint="..", after=_text(max(values)))
     return Cell(", ".join(map(_text, values)))
 

@@ -66,7 +66,10 @@ class Band(Rule):
         first, second = _CLOSED[self.closed]
         selected = k.between(x, (first, low), (second, high))
         if self.outside:
-            selected = k.both(k.invert(selected), k.invert(k.isnan(x)))
+            selected = k.invert(selected)
+            for block in (x, *cuts):  # NaN is nowhere, and where an end of the band is NaN there is no outside
+                if isinstance(block, Block):
+                    selected = k.both(selected, k.invert(k.isnan(block)))
         if self.levels:
             return Outcome(k.where(selected, *self.levels, out), selected)
         return Outcome(k.where(selected, x, self.filler or ZERO, out), selected)

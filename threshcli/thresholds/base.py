@@ -8,6 +8,9 @@ A source that is worked out from data derives from `Worked`: its `work` is a stu
 for passes over the data and ends in an `Answer`. It binds to `Pending`, which becomes `Fixed` or `Spread` when the
 study has run over the tensor, the file or all files of the call; rules and engine see no difference: a rule meets a
 number or a block, never a source. NumPy and the studies are imported late, in `work`: complaints need no arrays.
+
+A source that looks at a window around each element derives from `Windowed`: its `window` says what is made of that. It
+is pending, too, until a map has been made of the tensor.
 """
 
 from __future__ import annotations
@@ -19,26 +22,31 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 from threshcli.containers.base import Contents
 from threshcli.dtypes import DType, Real
-from threshcli.errors import InputError
-from threshcli.spec import Number
+from threshcli.errors import InputError, UsageError
+from threshcli.spec import Axes, Number
 from threshcli.tiles import View
 
 if TYPE_CHECKING:
     from threshcli.studies.base import Lens, Study
+    from threshcli.windows.base import Window
 
 Ties = Literal["first", "all", "none"]
+Extremes = tuple[float | int, float | int]
 
 
 class Fitted(NamedTuple):
-    """The tensor that a threshold is bound to: its name, its shape, the order of axes in which it is walked, whether a
-    map may broadcast to it; the file that holds it, and the slot that the threshold is for."""
+    """The tensor that a threshold is bound to: its name, its shape, its dtype, the order of axes in which it is walked,
+    whether a map may broadcast to it; the file that holds it, the slot that the threshold is for, and the axes along
+    which elements are neighbours (None: all)."""
 
     name: str
     shape: tuple[int, ...]
+    dtype: DType
     order: tuple[int, ...]
     broadcast: bool
     file: str = ""
     slot: str = "threshold"
+    axes: Axes | None = None
 
 
 class Answer(NamedTuple):
@@ -102,7 +110,7 @@ class Mapped(NamedTuple):
     """One value an element: where they lie in the file `path`, seen with the tensor's shape in its walking order.
 
     One that was `made` from the data in this call lies in a file without a header; where it is NaN, nothing compares
-    with it.
+    with it. Its `extremes` are known.
     """
 
     spec: str
@@ -111,13 +119,14 @@ class Mapped(NamedTuple):
     dtype: DType
     view: View
     made: bool = False
+    extremes: tuple[float, float] | None = None
 
 
 class Pending(NamedTuple):
-    """A source whose study has not run yet."""
+    """A source whose study has not run yet, or whose map has not been made."""
 
     spec: str
-    source: Worked
+    source: Worked | Windowed
 
 
 Bound = Fixed | Spread | Mapped | Pending
@@ -147,6 +156,8 @@ class Threshold(ABC):
     """Whether it looks at neighbours, along the axes of `--axes`."""
     commas: ClassVar[bool] = False
     """Whether there may be commas in what is written."""
+    from_data: ClassVar[bool] = False
+    """Whether it is found from the data, so that there is something to modify, and a population to choose."""
 
     @classmethod
     @abstractmethod
@@ -186,6 +197,7 @@ class Terms(NamedTuple):
 class Worked(Threshold):
     """Base of the sources that are worked out from data; `text` is how it was written."""
 
+    from_data: ClassVar[bool] = True
     several: ClassVar[bool] = False
     """Whether it gives several cuts, for rules that take them."""
     keeps_largest: ClassVar[bool] = False
@@ -216,3 +228,41 @@ class Worked(Threshold):
     def overflows(self) -> InputError:
         """The error of a population whose norm is beyond float64."""
         return InputError(f"has no {self.text}: its squares add up to more than float64 holds", hint="give a number")
+
+
+@dataclass(frozen=True)
+class Windowed(Threshold):
+    """Base of the sources that look at a window around each element; `text` is how it was written, `sizes` are those of
+    the window: one for all axes, or one for each."""
+
+    spatial: ClassVar[bool] = True
+    from_data: ClassVar[bool] = True
+
+    text: str
+    sizes: tuple[int, ...]
+
+    @property
+    def needs_extremes(self) -> bool:
+        """Whether the least and the largest element have to be known first."""
+        return False
+
+    def bind(self, tensor: Fitted, maps: Maps) -> Pending:
+        self.spans(len(tensor.shape), tensor.axes)
+        return Pending(self.text, self)
+
+    def spans(self, rank: int, axes: Axes | None) -> tuple[int, ...]:
+        """The size of the window along each axis of a tensor, 1 where elements are no neighbours."""
+        along = tuple(range(rank)) if axes is None else axes.of(rank)
+        if len(self.sizes) not in (1, len(along)):
+            raise UsageError(
+                f"{self.text} has {len(self.sizes)} window sizes for {len(along)} axes",
+                hint="give one size for all axes, or one for each; --axes says which axes have neighbours",
+            )
+        found = [1] * rank
+        for place, axis in enumerate(along):
+            found[axis] = self.sizes[place % len(self.sizes)]
+        return tuple(found)
+
+    @abstractmethod
+    def window(self, sizes: tuple[int, ...], dtype: DType, extremes: Extremes) -> Window:
+        """What is made of windows of these sizes in a tensor; its `extremes` are those that were asked for."""

@@ -117,6 +117,8 @@ def _last(file: str) -> str:
 def _bound(spec: str, entry: Mapping[str, Any], tensor: Fitted) -> Fixed | Spread:
     if "values" in entry:
         return Spread(spec, *_along(entry, tensor))
+    if entry.get("value") is None and entry.get("min") is not None:
+        raise ValueError("each element had its own; write them to a map with solve -o, and use that")
     if entry.get("value") is None and 0 in tensor.shape:  # a tensor without elements needed no threshold
         return Fixed(spec, Fraction(0), None, Answer(values=(Fraction(0),)))
     value, above = _real(entry.get("value")), _count(entry.get("above"))

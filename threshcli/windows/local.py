@@ -49,7 +49,8 @@ def replaced(window: Window, sizes: tuple[int, ...]) -> Window:
 
 
 def thresholds(values: Array, usable: Array | None, window: Window, box: Box, arena: Arena) -> Array:
-    """The thresholds of a box from the elements that its windows reach, in an array of the arena."""
+    """The thresholds of a box from the elements that its windows reach, in an array of the arena; OverflowError where
+    squares or sums are beyond float64."""
     out = take([side.wanted for side in box], np.float64, arena)
     some = _usable(values, usable)
     with np.errstate(all="ignore"), arena.scratch():
@@ -66,6 +67,9 @@ def thresholds(values: Array, usable: Array | None, window: Window, box: Box, ar
             median(values, some, count, window, box, arena, out)
         else:
             spread(values, some, count, window, box, arena, out)
+        finite = np.isfinite(out)
+        if not finite.all() and (count is None or (count[~finite] > 0).any()):
+            raise OverflowError("a threshold is beyond float64")
     return out
 
 
