@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from threshcli.dtypes import FLOAT64
+from threshcli.engine.copies import Part, work_together
 from threshcli.engine.maps import MapSources
 from threshcli.engine.population import Piece, Population
 from threshcli.engine.studying import Desk
@@ -90,12 +91,13 @@ class Mapmaker:
 
     def _planned(self, subjects: Sequence[Subject]) -> Iterator[_Map]:
         offset, axes = 0, self.request.axes
-        for subject in subjects:
-            shape, dtype = subject.piece.view.shape, subject.piece.dtype
+        for whole in subjects:
+            rank, dtype = len(whole.piece.view.shape), whole.piece.dtype
+            subject = whole if rank else whole._replace(piece=whole.piece.as_line())
             for slot, source in self.request.thresholds.items():
                 if isinstance(source, Windowed):
                     extremes = self._extremes(subject) if source.needs_extremes else (0, 0)
-                    window = source.window(source.spans(len(shape), axes), dtype, extremes)
+                    window = source.window(source.spans(rank, axes) or (1,), dtype, extremes)
                     yield _Map(subject, slot, source, window, offset)
                     offset += subject.piece.view.elements * FLOAT64.itemsize
 
@@ -107,14 +109,23 @@ class Mapmaker:
 
     def _make(self, planned: Sequence[_Map], piece: Piece, scratch: Scratch) -> None:
         """All maps of the file that the piece is of."""
-        most = max(_LEAST, self.request.max_memory // self.desk.crew.size // _NEEDED)
+        crew = self.desk.crew
+        most = max(_LEAST, self.request.max_memory // crew.size // _NEEDED)
         alone = sum(made.subject.piece.view.elements for made in planned) < _ALONE
         with Source(piece.path) as source, MapSources() as masks:
             if source.fingerprint != piece.fingerprint:
                 raise InputError("changed while it was read", hint="run it again")
-            self.desk.crew.run(
-                _units(planned, most), lambda unit, k: self._do(unit, k, source, masks, scratch), alone=alone
-            )
+
+            def work(unit: _Unit, k: Kernels) -> None:
+                self._do(unit, k, source, masks, scratch)
+
+            if alone or crew.size == 1 or not crew.copies:
+                crew.run(_units(planned, most), work, alone=alone)
+            else:
+                part = Part(lambda: _units(planned, most), work, lambda: self._found, self._passed)
+                for found in work_together(part, crew.kernels()):
+                    for offset, extremes in found.items():
+                        self._tell(offset, *extremes)
             source.check_unchanged()
             masks.check_unchanged()
 
@@ -135,26 +146,28 @@ class Mapmaker:
                 f"{made.subject.who} has no {made.source.text}: it is beyond what float64 holds", hint="give a number"
             ) from error
         _modify(found, self.request.fit)
-        self._tell(made, found)
-        _write(scratch, made.offset, found, box, made.subject.piece.view.shape)
-        self.desk.advance(math.prod(side.wanted for side in box) * piece.dtype.itemsize)
-
-    def _tell(self, made: _Map, found: Array) -> None:
-        """Keep the extremes of a map; a magnitude is compared with nothing negative."""
         low, high = float(np.fmin.reduce(found, axis=None)), float(np.fmax.reduce(found, axis=None))
-        if math.isnan(low):
-            return
         if self.request.rule.magnitude and low < 0:
             raise UsageError(
                 f"{made.subject.who}: {made.source.text} is negative somewhere, and magnitudes never are",
                 hint="--at-least 0 raises it",
             )
+        if low <= high:
+            self._tell(made.offset, low, high)
+        _write(scratch, made.offset, found, box, made.subject.piece.view.shape)
+        self._passed(unit)
+
+    def _passed(self, unit: _Unit) -> None:
+        self.desk.advance(math.prod(side.wanted for side in unit.box) * unit.map.subject.piece.dtype.itemsize)
+
+    def _tell(self, offset: int, low: float, high: float) -> None:
+        """Keep the extremes of a map; there are none where it is nothing but NaN."""
         with self._lock:
-            known = self._found.get(made.offset, (low, high))
-            self._found[made.offset] = min(low, known[0]), max(high, known[1])
+            known = self._found.get(offset, (low, high))
+            self._found[offset] = min(low, known[0]), max(high, known[1])
 
     def _mapped(self, made: _Map, scratch: Scratch, fingerprint: tuple[int, ...]) -> Mapped:
-        shape, order = made.subject.piece.view.shape, made.subject.item.out.order
+        shape, order = made.subject.item.tensor.shape, made.subject.item.out.order
         view = View(made.offset, shape, row_major(shape), FLOAT64.itemsize).permuted(order)
         extremes = self._found.get(made.offset)
         return Mapped(made.source.text, scratch.path, fingerprint, FLOAT64, view, made=True, extremes=extremes)
@@ -186,7 +199,7 @@ def _write(scratch: Scratch, offset: int, found: Array, box: Box, shape: tuple[i
     inner = len(shape)  # the axes from here on lie side by side
     while inner and (inner == len(shape) or found.shape[inner] == shape[inner]):
         inner -= 1
-    for index in np.ndindex(found.shape[:inner]):
+    for index in np.ndindex(*found.shape[:inner]):
         inside = (*index, *(0,) * (len(shape) - inner))
         first = sum((side.first + at) * step for side, at, step in zip(box, inside, steps, strict=True))
         scratch.write(offset + first * FLOAT64.itemsize, found[index].reshape(-1).data)

@@ -29,10 +29,19 @@ class Piece(NamedTuple):
         mask = None if self.mask is None else self.mask._replace(view=_slices(self.mask.view, axis, first, count))
         return self._replace(view=_slices(self.view, axis, first, count), mask=mask)
 
+    def as_line(self) -> Piece:
+        """A scalar as a line of one element."""
+        mask = None if self.mask is None else self.mask._replace(view=_line(self.mask.view))
+        return self._replace(view=_line(self.view), mask=mask)
+
     def box(self, ends: Sequence[tuple[int, int]]) -> Piece:
         """The indices [first, stop) along each axis."""
         mask = None if self.mask is None else self.mask._replace(view=_box(self.mask.view, ends))
         return self._replace(view=_box(self.view, ends), mask=mask)
+
+
+def _line(view: View) -> View:
+    return view._replace(shape=(1,), strides=(1,))
 
 
 def _box(view: View, ends: Sequence[tuple[int, int]]) -> View:

@@ -147,7 +147,7 @@ def _each(bound: Bound, cuts: int) -> Iterator[Bound]:
 
 def _cuts(bound: Bound) -> int:
     """How many cuts a threshold will be."""
-    return bound.source.cuts if isinstance(bound, Pending) else 1
+    return bound.source.cuts if isinstance(bound, Pending) and isinstance(bound.source, Worked) else 1
 
 
 def _check_ranks(rule: Rule, bounds: Mapping[str, Bound]) -> None:
