@@ -44,6 +44,11 @@ RULES: dict[str, Rule] = {
     "garrote": ("garrote", t.garrote, ("threshold",), {}, []),
     "firm": ("firm", t.firm, ("low", "high"), {}, []),
 }  # fmt: skip
+LEVELS: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "counted": ({}, []),
+    "at or above": ({"compare": "ge", "out_dtype": "uint8"}, ["--compare", "ge", "--out-dtype", "uint8"]),
+    "valued": ({"values": [0, 1, 0], "nan": "fill=1"}, ["--values", "0,1,0", "--nan", "fill=1"]),
+}
 SHRINKING = ("soft", "garrote", "firm")
 RANKED = ("top", "zero", "energy")
 
@@ -178,6 +183,29 @@ def test_thresholds_along_an_axis(name: str, folder: Path, data: st.DataObject) 
         return
     same(found, wanted)
     same(rule[1](_watched(x), t.threshold(x, spec, axis=axis, magnitude=magnitude)).detach(), wanted)
+
+
+@pytest.mark.parametrize("name", LEVELS)
+@settings(max_examples=20, deadline=None)
+@given(data=st.data())
+def test_levels_of_numbers_and_of_sources(name: str, folder: Path, data: st.DataObject) -> None:
+    options, flags = LEVELS[name]
+    x = data.draw(st.sampled_from(FLOATS + WHOLE).flatmap(tensors))
+    pairs = ["0.1,2.5", "p20,p80", "0,top2", "multiotsu:3"] + ["mean,1e9"] * (x.dtype != torch.bool)
+    spec = data.draw(st.sampled_from(pairs))
+    given = [spec if spec.startswith("multiotsu") else data.draw(st.sampled_from([spec, spec.split(",")]))]
+    agree(folder, ("levels", t.levels, ("threshold",), options, flags), x, given, ["-t", spec])
+
+
+@settings(max_examples=20, deadline=None)
+@given(data=st.data())
+def test_levels_of_maps(folder: Path, data: st.DataObject) -> None:
+    x = data.draw(st.sampled_from(FLOATS + WHOLE).flatmap(tensors))
+    low = _tensor(torch.float64, tuple(x.shape), data.draw(st.integers(0, 1 << 40)) * 16)
+    save_file({"low": low, "high": low + 1}, folder / "maps.safetensors")
+    written = [f"@{folder / 'maps.safetensors'}::{name}" for name in ("low", "high")]
+    words: list[object] = ["-t", written[0], "-t", written[1]]
+    agree(folder, ("levels", t.levels, ("threshold",), {}, []), x, [[low, low + 1]], words)
 
 
 @pytest.mark.parametrize("options", [

@@ -177,6 +177,23 @@ def test_a_step_has_the_gradient_of_its_surrogate(kind: Any) -> None:
     torch.testing.assert_close(mapped, wanted, rtol=1e-14, atol=0)
 
 
+def test_levels_have_a_step_at_each_cut_as_high_as_the_values_are_apart() -> None:
+    x = numbers(20)
+    cuts: list[Any] = [-0.375, torch.full((20,), 0.625, dtype=torch.float64, requires_grad=True)]
+
+    def made(x: Tensor, *cuts: Any) -> Tensor:
+        return t.levels(x, cuts, values=[0, 1, 4], surrogate="fast-sigmoid", temperature=0.5)
+
+    slopes = [_slopes((x.detach() - (cut.detach() if isinstance(cut, Tensor) else cut)) / 0.5) for cut in cuts]
+    first, second = (slope["fast-sigmoid"] for slope in slopes)
+    found = torch.autograd.grad(made(x, *cuts).sum(), (x, cuts[1]))
+    torch.testing.assert_close(found, (first + 3 * second, -3 * second), rtol=1e-13, atol=0)
+    torch._dynamo.reset()
+    compiled = torch.compile(made, backend="aot_eager", fullgraph=True)
+    assert torch.equal(compiled(x, *cuts), made(x, *cuts))
+    torch.testing.assert_close(torch.autograd.grad(compiled(x, *cuts).sum(), x)[0], found[0], rtol=1e-13, atol=0)
+
+
 def test_a_step_has_no_gradient_unless_it_is_asked_for() -> None:
     x = numbers(5)
     made = t.binary_threshold(x, 0.375)

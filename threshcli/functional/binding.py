@@ -15,9 +15,10 @@ from threshcli.errors import UsageError
 from threshcli.functional.held import Held, dtype_of, has_memory, hold, is_tensor
 from threshcli.functional.solving import Solved, solve
 from threshcli.plan.fit import Fit
-from threshcli.rules.base import Rule
+from threshcli.plan.tensors import each_cut
+from threshcli.rules.base import Rule, Slot
 from threshcli.spec import Number
-from threshcli.thresholds.base import Bound, Fixed, Mapped, Worked
+from threshcli.thresholds.base import Bound, Fixed, Mapped, Threshold, Worked
 from threshcli.thresholds.number import NumberThreshold
 from threshcli.tiles import View, row_major
 
@@ -52,31 +53,47 @@ class Subject:
     shape: tuple[int, ...]
     held: Callable[[], Held]
 
-    def bind(self, rule: Rule, given: Mapping[str, ThresholdLike | None], *, broadcast: bool) -> Bindings:
-        """Fit thresholds to the input; UsageError where they cannot be meant."""
+    def bind(self, rule: Rule, given: Mapping[str, Any], *, broadcast: bool) -> Bindings:
+        """Fit thresholds, by slot, to the input; UsageError where they cannot be meant."""
         found = Bindings()
-        for slot, value in given.items():
-            if value is not None:
-                found.bounds[slot] = self._bind(rule, slot, value, found, broadcast)
+        for slot in rule.slots:
+            value = given.get(slot.name)
+            if value is None:
+                continue
+            several = value if slot.many and isinstance(value, list | tuple) else [value]
+            bounds = [bound for one in several for bound in self._bounds(rule, slot, one, found, broadcast)]
+            for key, bound in zip(slot.keys(len(bounds)), bounds, strict=True):
+                found.bounds[key] = bound
         return found
 
-    def _bind(self, rule: Rule, slot: str, value: ThresholdLike, found: Bindings, broadcast: bool) -> Bound:
+    def _bounds(self, rule: Rule, slot: Slot, value: Any, found: Bindings, broadcast: bool) -> list[Bound]:
+        """One thing that was given as cuts: a text may name several, and be several."""
         if isinstance(value, str):
-            value = self._read(rule, slot, value)
+            written = thresholds.parse_list(value) if slot.many else [(value, thresholds.parse(value))]
+            read = [self._read(rule, slot, text, source) for text, source in written]
+            return [bound for one in read for bound in self._bounds(rule, slot, one, found, broadcast)]
         if isinstance(value, Solved):
-            return value.bound(self.shape)
+            bound = value.bound(self.shape)
+            if not slot.many and len(value.answers[0].values) > 1:
+                what = f"{value.spec} gives several cuts, and {slot.name} is one"
+                raise UsageError(what, hint="give one of `values`")
+            return list(each_cut(bound, len(value.answers[0].values))) if slot.many else [bound]
+        return [self._bind(slot.name, value, found, broadcast)]
+
+    def _bind(self, slot: str, value: Any, found: Bindings, broadcast: bool) -> Bound:
         if is_number(value):
-            number = Number.of(value.item() if isinstance(value, np.generic) else value)  # type: ignore[arg-type]  # a number
+            number = Number.of(value.item() if isinstance(value, np.generic) else value)
             return Fixed(number.text, number.value)
         dtype = dtype_of(value, slot)
-        shape = tuple(value.shape)  # type: ignore[union-attr]  # an array or a tensor, or dtype_of had complained
+        shape = tuple(value.shape)
         if not shape and not _stays(value):
-            return self._bind(rule, slot, value.item(), found, broadcast)  # type: ignore[union-attr]
+            return self._bind(slot, value.item(), found, broadcast)
         if not dtype.is_real:
             raise UsageError(f"{slot} holds {dtype.name}, which has no order", hint="give its real part, or abs()")
-        found.maps[slot] = value
+        path = f"{slot} {len(found.maps)}"
+        found.maps[path] = value
         view = View(0, shape, row_major(shape), dtype.itemsize)
-        return Mapped(slot, slot, (), dtype, self._fit(slot, view, broadcast or not shape))
+        return Mapped(slot, path, (), dtype, self._fit(slot, view, broadcast or not shape))
 
     def _fit(self, slot: str, view: View, broadcast: bool) -> View:
         fitted = view.broadcast(self.shape)
@@ -88,15 +105,14 @@ class Subject:
             + (", or broadcast=True to spread it over the input" if fitted is not None else ""),
         )
 
-    def _read(self, rule: Rule, slot: str, text: str) -> Fraction | float | Solved:
+    def _read(self, rule: Rule, slot: Slot, text: str, source: Threshold) -> Fraction | float | Solved:
         """A threshold as the command line has it."""
-        source = thresholds.parse(text)
         if isinstance(source, NumberThreshold):
             return source.number.value
         if not isinstance(source, Worked):
-            raise UsageError(f"{slot} {text!r} names a file", hint="load it, and give the tensor or array itself")
-        if source.several:
-            raise UsageError(f"{text} gives several cuts, and this rule takes one", hint="use otsu")
+            raise UsageError(f"{slot.name} {text!r} names a file", hint="load it, and give the tensor or array itself")
+        if source.cuts > 1 and not slot.many:
+            raise UsageError(f"{text} gives several cuts, and {slot.name} is one", hint="use otsu")
         return solve(source, self.held(), Fit(), magnitude=rule.magnitude, axis=None, mask=None)
 
 

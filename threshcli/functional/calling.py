@@ -12,7 +12,7 @@ from threshcli.functional.running import run
 from threshcli.functional.wording import in_python
 
 if TYPE_CHECKING:
-    from threshcli.functional.binding import Data, ThresholdLike
+    from threshcli.functional.binding import Data
 
 Surrogate = Literal["none", "straight-through", "sigmoid", "fast-sigmoid"]
 """What stands in for the derivative of a step, which is 0 wherever it exists."""
@@ -28,7 +28,7 @@ class Step(NamedTuple):
 def call(
     name: str,
     input: Data,
-    given: Mapping[str, ThresholdLike | None],
+    given: Mapping[str, Any],
     options: Mapping[str, Any],
     *,
     broadcast: bool = False,
@@ -54,7 +54,7 @@ def call(
 def eager(
     name: str,
     input: Data,
-    given: Mapping[str, ThresholdLike | None],
+    given: Mapping[str, Any],
     options: Mapping[str, Any],
     *,
     broadcast: bool,

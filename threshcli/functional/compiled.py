@@ -36,8 +36,8 @@ def node(
     words = [name, f"broadcast={broadcast}", f"out_dtype={out_dtype}"]
     for kind, values in (("given", given), ("option", options)):
         for key, value in values.items():
-            if value is not None:
-                words.append(f"{kind}.{key}={_written(value, maps, numbers)}")
+            mark, several = ("+", value) if isinstance(value, list | tuple) else ("", [value])
+            words += [f"{kind}.{key}{mark}={_written(one, maps, numbers)}" for one in several if one is not None]
     if step is not None:
         words.append(f"step.surrogate={step.surrogate}")
         words.append(f"step.temperature={_written(step.temperature, maps, numbers)}")
@@ -83,6 +83,9 @@ def _eager(input: Tensor, maps: Sequence[Tensor], numbers: Sequence[float], reci
             plain[key] = text
         elif item == "surrogate":
             parts[group][item] = text
+        elif item.endswith("+"):  # one of several
+            own = parts[group].setdefault(item[:-1], [])
+            own.append(_read(text, maps, numbers, varies=group == "given"))
         else:
             parts[group][item] = _read(text, maps, numbers, varies=group == "given")
     return eager(
@@ -104,4 +107,5 @@ broken: Callable[..., Any] = torch.compiler.disable(eager)  # type: ignore[no-un
 
 def is_traced(given: Mapping[str, Any]) -> bool:
     """Whether a call can be a node: nothing is worked out from elements."""
-    return not any(isinstance(value, str | Solved) for value in given.values())
+    several = (value if isinstance(value, list | tuple) else (value,) for value in given.values())
+    return not any(isinstance(one, str | Solved) for value in several for one in value)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
 from threshcli.functional.calling import Step, call
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "binary_threshold",
+    "levels",
 ]
 
 
@@ -72,3 +74,52 @@ def binary_threshold(
     step = None if surrogate == "none" else Step(surrogate, temperature)
     given = {"threshold": threshold}
     return call("binary", input, given, options, broadcast=broadcast, out_dtype=out_dtype, out=out, step=step)
+
+
+def levels(
+    input: Data,
+    thresholds: ThresholdLike | Sequence[ThresholdLike],
+    *,
+    values: Sequence[float | Number] | None = None,
+    compare: Literal["gt", "ge"] = "gt",
+    nan: str | None = None,
+    broadcast: bool = False,
+    out_dtype: object = None,
+    out: Data | None = None,
+    surrogate: Surrogate = "none",
+    temperature: float = 1.0,
+) -> Data:
+    """Write how many thresholds x is above, or a value for that number: quantization with any steps.
+
+    Args:
+        input: Tensor or array of any shape and any real dtype, on any device.
+        thresholds: Cuts in ascending order: a list of what `binary_threshold` takes for one, or a single one; or a
+            source that gives several, such as "multiotsu:4" or what `multiotsu` returned.
+        values: One more than there are cuts, from the value of what is above none to that of what is above all.
+        compare: "gt", or "ge" to count a cut that x is equal to.
+        nan: By default NaN is above none; "keep" (in a floating result), "fill=V" or "error".
+        broadcast: Let cuts that are maps broadcast to the input.
+        out_dtype: Dtype of the result; int64 by default, with `values` the input's.
+        out: Where the result goes.
+        surrogate: As for `binary_threshold`, at each cut, times the difference of the values beside it.
+        temperature: Width of the surrogate, in the units of the input; above 0.
+
+    Returns:
+        A tensor or array of the input's shape and device.
+
+    Raises:
+        UsageError: (a ValueError) of cuts out of order, of too few values, of a value that the dtype cannot hold.
+        InputError: (a ValueError) of NaN under nan="error", or where nothing is left to work a cut out from.
+
+    Example:
+        >>> import torch
+        >>> levels(torch.tensor([0.1, 0.5, 0.9]), [0.25, 0.5])
+        tensor([0, 1, 2])
+        >>> levels(torch.tensor([0.1, 0.5, 0.9]), [0.25, 0.75], values=[-1, 0, 1])
+        tensor([-1.,  0.,  1.])
+    """
+    cuts = list(thresholds) if isinstance(thresholds, list | tuple) else [thresholds]
+    options = {"compare": compare, "nan": nan, "values": None if values is None else list(values)}
+    step = None if surrogate == "none" else Step(surrogate, temperature)
+    given = {"threshold": cuts}
+    return call("levels", input, given, options, broadcast=broadcast, out_dtype=out_dtype, out=out, step=step)

@@ -10,7 +10,7 @@ from threshcli import rules
 from threshcli.errors import UsageError
 from threshcli.functional.binding import is_number
 from threshcli.rules.base import Rule
-from threshcli.spec import NanPolicy, Number
+from threshcli.spec import NanPolicy, Number, Numbers
 
 
 def make(name: str, options: Mapping[str, object]) -> Rule:
@@ -35,6 +35,9 @@ def _hints(kind: type[Rule]) -> dict[str, Any]:
 def _value(option: str, value: object, hint: Any) -> object:
     if option == "nan":
         return value if isinstance(value, NanPolicy) else NanPolicy.parse(str(value))
+    if hint is Numbers or Numbers in get_args(hint):
+        several = value if isinstance(value, list | tuple) else [value]
+        return Numbers(tuple(number(option, one) for one in several))
     if hint is Number or Number in get_args(hint):
         return number(option, value)
     kinds = [hint, *get_args(hint)]

@@ -18,14 +18,14 @@ from threshcli.kernels.base import Block, Kernels
 from threshcli.kernels.numpy import NumpyKernels
 from threshcli.plan.names import Names
 from threshcli.plan.request import Request
-from threshcli.plan.tensors import TensorPlan, check_dtypes, combinations
+from threshcli.plan.tensors import TensorPlan, check_dtypes, check_ranks, combinations
 from threshcli.rules.base import Rule
 from threshcli.spec import ZERO
 from threshcli.stats import Counts
 from threshcli.tiles import Tile, tile_elements, tiles
 
 if TYPE_CHECKING:
-    from threshcli.functional.binding import Data, ThresholdLike
+    from threshcli.functional.binding import Data
 
 _TILE = 1 << 20  # bytes that are worked on at once: they stay in the cache
 _OWN = threading.local()
@@ -41,12 +41,10 @@ class Call(NamedTuple):
     bindings: Bindings
 
 
-def prepare(
-    rule: Rule, input: Any, given: Mapping[str, ThresholdLike | None], *, broadcast: bool, out_dtype: Any
-) -> Call:
+def prepare(rule: Rule, input: Any, given: Mapping[str, Any], *, broadcast: bool, out_dtype: Any) -> Call:
     """Bind the thresholds and check all that can be checked before elements are looked at; raises UsageError."""
     dtype = dtype_of(input, "input")
-    out = dtype if out_dtype is None else named(out_dtype)
+    out = rule.output(dtype) if out_dtype is None else named(out_dtype)
     refusal = rule.refusal(dtype, out)
     if refusal is not None:
         raise UsageError(f"input: {refusal}", hint=rule.remedy(dtype) if dtype.is_real else None)
@@ -55,6 +53,8 @@ def prepare(
     check_dtypes(request, dtype, out)
     subject = Subject(dtype, tuple(input.shape), lambda: hold(input, "input"))
     bindings = subject.bind(rule, given, broadcast=broadcast)
+    check_ranks(rule, bindings.bounds)
+    rule.check_cuts(len(bindings.bounds), out)
     for values in combinations(bindings.bounds):
         rule.check_values(dtype, values)
     return Call(rule, dtype, out, subject.shape, bindings)
@@ -78,7 +78,7 @@ def named(dtype: Any) -> DType:
 def run(
     rule: Rule,
     input: Data,
-    given: Mapping[str, ThresholdLike | None],
+    given: Mapping[str, Any],
     *,
     broadcast: bool = False,
     out_dtype: object = None,

@@ -12,11 +12,10 @@ from threshcli.errors import UsageError
 from threshcli.functional.calling import Surrogate
 from threshcli.functional.solving import Solved
 from threshcli.rules.base import Rule
-from threshcli.spec import ZERO
 
 
 def stepped(rule: Rule, made: Tensor, input: Tensor, given: Mapping[str, Any], kind: str, temperature: float) -> Tensor:
-    """What a rule that decides has made, with the gradient of a smooth step at its threshold."""
+    """What a rule that decides has made, with the gradient of a smooth step at each of its thresholds."""
     kinds = get_args(Surrogate)
     if kind not in kinds:
         raise UsageError(f"surrogate is {kind!r}", hint=f"it is one of {', '.join(map(repr, kinds))}")
@@ -24,10 +23,13 @@ def stepped(rule: Rule, made: Tensor, input: Tensor, given: Mapping[str, Any], k
         raise UsageError(f"temperature is {temperature}", hint="give a number above 0")
     if not made.is_floating_point() or not input.is_floating_point():
         raise UsageError(f"a surrogate gradient needs floating point, not {made.dtype}", hint="leave out_dtype out")
-    levels = rule.levels or (ZERO, ZERO)
-    height = levels[0].plain - levels[1].plain
+    cuts = given["threshold"] if isinstance(given["threshold"], list | tuple) else [given["threshold"]]
+    values = rule.written(len(cuts)) or ()
     sign = -1 if getattr(rule, "compare", "gt") in ("lt", "le") else 1
-    return _stepped(made, input, _operand(given["threshold"], input), sign * height, kind, temperature)
+    for cut, below, above in zip(cuts, values, values[1:], strict=False):
+        height = sign * (above.plain - below.plain)
+        made = _stepped(made, input, _operand(cut, input), height, kind, temperature)
+    return made
 
 
 def _operand(threshold: Any, input: Tensor) -> Tensor:

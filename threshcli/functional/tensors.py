@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,17 +20,15 @@ from threshcli.kernels._torch_convert import BITS
 from threshcli.kernels.base import Block, Cut, Rank, Scalar, Tied
 from threshcli.kernels.torch import TorchKernels
 from threshcli.kernels.torch_tensors import TensorKernels, as_tensor, has_memory
+from threshcli.rules.base import Slot, crossed, slot_of
 from threshcli.spec import ZERO
-from threshcli.thresholds.base import Fixed, Mapped, Spread
-
-if TYPE_CHECKING:
-    from threshcli.functional.binding import ThresholdLike
+from threshcli.thresholds.base import Bound, Fixed, Mapped, Spread
 
 
 def run_tensor(
     rule: Any,
     input: Tensor,
-    given: Mapping[str, ThresholdLike | None],
+    given: Mapping[str, Any],
     *,
     broadcast: bool,
     out_dtype: Any,
@@ -124,27 +123,32 @@ def _flat_value(cut: Scalar | Block) -> Scalar | Block:
 
 def _cuts(call: Call, k: TorchKernels, input: Tensor) -> list[Cut]:
     """The cuts of a whole tensor, one a slot."""
-    found: list[Cut] = []
+    found: dict[str, Cut] = {}
+    bounds = call.bindings.bounds
     for slot in call.rule.slots:
-        bound = call.bindings.bounds.get(slot.name)
-        if isinstance(bound, Mapped):
-            found.append(_map(call, slot.name, bound, input))
-        elif isinstance(bound, Spread):
-            found.append(_spread(call, bound, input))
-        else:
-            cut = scalar_of(bound, slot.default, input.numel())
-            if isinstance(bound, Fixed) and bound.above is not None and not isinstance(cut, Rank):
-                positions = torch.arange(input.numel(), device=input.device).reshape(input.shape)
-                found.append(Tied(cut, positions < bound.above))
-            else:
-                found.append(cut)
-    _check_order(call, k, found)
-    return found
+        for key in [key for key in bounds if slot_of(key) == slot.name] or slot.keys(1):
+            found[key] = _cut(call, bounds.get(key), slot, input)
+    for (first, low), (second, high) in pairwise(found.items()):
+        if _is_crossed(k, low, high):
+            raise crossed(first, second, " for some elements")
+    return list(found.values())
+
+
+def _cut(call: Call, bound: Bound | None, slot: Slot, input: Tensor) -> Cut:
+    if isinstance(bound, Mapped):
+        return _map(call, slot.name, bound, input)
+    if isinstance(bound, Spread):
+        return _spread(call, bound, input)
+    cut = scalar_of(bound, slot.default, input.numel())
+    if not isinstance(bound, Fixed) or bound.above is None or isinstance(cut, Rank):
+        return cut
+    positions = torch.arange(input.numel(), device=input.device).reshape(input.shape)
+    return Tied(cut, positions < bound.above)
 
 
 def _map(call: Call, slot: str, bound: Mapped, input: Tensor) -> Block:
     """A map as it is, or, where the CPU has to hold it, on the input's device; one number for all is of its dtype."""
-    value = call.bindings.maps[slot]
+    value = call.bindings.maps[bound.path]
     data = value if isinstance(value, Tensor) else _from_held(hold(value, slot))
     data = data.to(input.device)
     if not data.shape and call.dtype.is_float:
@@ -177,19 +181,14 @@ def _check_map(call: Call, slot: str, data: Tensor) -> None:
         raise UsageError(f"{slot} holds negative values, and magnitudes never are", hint="give thresholds of 0 or more")
 
 
-def _check_order(call: Call, k: TorchKernels, cuts: list[Cut]) -> None:
-    """UsageError where the lower of two thresholds, of which one varies, is above the upper somewhere."""
-    if [slot.name for slot in call.rule.slots] != ["low", "high"]:
-        return
-    low, high = (cut.value if isinstance(cut, Tied) else cut for cut in cuts)
-    if isinstance(low, Block) and has_memory(low.data):
-        crossed = k.compare(low, "gt", high)
-    elif isinstance(high, Block) and has_memory(high.data):
-        crossed = k.compare(high, "lt", low)
-    else:
-        return
-    if k.count(crossed):
-        raise UsageError("low is above high for some elements", hint="exchange or mend them")
+def _is_crossed(k: TorchKernels, low: Cut, high: Cut) -> bool:
+    """Whether the lower of two thresholds, of which one varies, is above the upper somewhere."""
+    low, high = (cut.value if isinstance(cut, Tied) else cut for cut in (low, high))
+    if not all(isinstance(cut, Scalar) or has_memory(cut.data) for cut in (low, high)):
+        return False
+    if isinstance(low, Block):
+        return k.count(k.compare(low, "gt", high)) > 0
+    return isinstance(high, Block) and k.count(k.compare(high, "lt", low)) > 0
 
 
 def _spread(call: Call, bound: Spread, input: Tensor) -> Cut:

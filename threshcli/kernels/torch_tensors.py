@@ -61,6 +61,9 @@ class TensorKernels(TorchKernels):
         first, second = (_tensor(value, dtype, mask.device) for value in (a, b))
         return Block(torch.where(mask, first, second), dtype)
 
+    def put(self, block: Block, mask: Mask, code: int) -> None:
+        block.data.masked_fill_(mask, _tensor(code, block.dtype, mask.device))
+
     def cast(self, x: Block, dtype: DType) -> Block:
         return x if x.dtype is dtype else Block(_rounded(x.data, x.dtype, dtype, self), dtype)
 

@@ -124,15 +124,15 @@ def _bind(request: Request, where: Place, order: tuple[int, ...], maps: Maps, kn
             )
             for bound in source.bind_all(fitted, maps) if slot.many else (source.bind(fitted, maps),):
                 known_bound = known.get((where.number, key), bound) if isinstance(bound, Pending) else bound
-                found += _each(known_bound, getattr(source, "cuts", 1)) if slot.many else (known_bound,)
+                found += each_cut(known_bound, getattr(source, "cuts", 1)) if slot.many else (known_bound,)
         bounds |= zip(slot.keys(len(found)), found, strict=False)
-    _check_ranks(request.rule, bounds)
+    check_ranks(request.rule, bounds)
     for values in combinations(bounds):
         request.rule.check_values(tensor.dtype, values)
     return bounds
 
 
-def _each(bound: Bound, cuts: int) -> Iterator[Bound]:
+def each_cut(bound: Bound, cuts: int) -> Iterator[Bound]:
     """The single cuts of a source that gives so many."""
     if isinstance(bound, Fixed) and bound.found is not None:
         for value in bound.found.values:
@@ -150,7 +150,7 @@ def _cuts(bound: Bound) -> int:
     return bound.source.cuts if isinstance(bound, Pending) and isinstance(bound.source, Worked) else 1
 
 
-def _check_ranks(rule: Rule, bounds: Mapping[str, Bound]) -> None:
+def check_ranks(rule: Rule, bounds: Mapping[str, Bound]) -> None:
     """UsageError where of two equal cuts the first leaves more elements that are equal to it below."""
     everywhere = math.inf if getattr(rule, "compare", None) == "ge" else 0
     for (first, low), (second, high) in pairwise(bounds.items()):

@@ -109,8 +109,9 @@ class Rule(ABC):
         return None
 
     def written(self, count: int) -> Sequence[Number] | None:
-        """All constants that a rule that decides writes, given so many thresholds; None for rules that keep values."""
-        return self.levels
+        """All constants that a rule that decides writes, given so many thresholds, from that of elements above none to
+        that of those above all; None for rules that keep values."""
+        return None if self.levels is None else self.levels[::-1]
 
     @property
     def filler(self) -> Number | None:
