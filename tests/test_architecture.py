@@ -22,7 +22,7 @@ FLOORS = (
     ("tiles", "stats", "results", "crc"),
     ("findings",),
     ("kernels",),
-    ("rules", "containers", "storage", "studies", "windows"),
+    ("rules", "containers", "storage", "studies", "sideways", "windows"),
     ("thresholds",),
     ("plan",),
     ("engine",),

@@ -15,6 +15,7 @@ _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE](?P<exponent>[+-]?\d+))?", r
 _SPECIAL = {"inf": math.inf, "infinity": math.inf, "nan": math.nan}
 _SIZE = re.compile(r"(\d{1,18})\s*(|k|m|g|t)(i?b)?", re.ASCII | re.IGNORECASE)
 _AXES = re.compile(r"-?\d{1,3}(,-?\d{1,3})*", re.ASCII)
+_N_OF_M = re.compile(r"(\d{1,9}):(\d{1,9})", re.ASCII)
 _FARTHEST_EXPONENT = 5000  # beyond every dtype by far; keeps 1e999999999 from being spelled out
 
 
@@ -129,6 +130,34 @@ class NanPolicy(NamedTuple):
 
     def __str__(self) -> str:
         return self.action if self.fill is None else f"fill={self.fill}"
+
+
+@dataclass(frozen=True, slots=True)
+class NofM:
+    """`2:4`: of every 4 neighbours 2."""
+
+    n: int
+    m: int
+
+    @classmethod
+    def parse(cls, text: str) -> NofM:
+        """Read N:M with 0 < N <= M; raises UsageError."""
+        match = _N_OF_M.fullmatch(text.strip())
+        if match is None:
+            hint = "write it as 2:4: of every 4 neighbours the 2 largest stay"
+            raise UsageError(f"--threshold {text!r} is not of the form N:M", hint=hint)
+        found = cls(int(match[1]), int(match[2]))
+        if not 0 < found.n <= found.m:
+            raise UsageError(f"--threshold {text} keeps {found.n} of {found.m}", hint="give 0 < N <= M, such as 2:4")
+        return found
+
+    @property
+    def plain(self) -> str:
+        """As it is written, for reports."""
+        return str(self)
+
+    def __str__(self) -> str:
+        return f"{self.n}:{self.m}"
 
 
 def parse_size(text: str) -> int:

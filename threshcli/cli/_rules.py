@@ -11,7 +11,7 @@ import typer
 from threshcli.cli import options
 from threshcli.errors import UsageError
 from threshcli.rules.base import Rule, Slot
-from threshcli.spec import NanPolicy, Number, Numbers
+from threshcli.spec import Number, Numbers
 
 if TYPE_CHECKING:
     from threshcli.thresholds.base import Threshold
@@ -37,15 +37,16 @@ def rule_parameters(rule: type[Rule]) -> list[tuple[str, Any, Any]]:
 
 
 def _field_parameter(item: Field[Any], kind: Any, rule: type[Rule]) -> tuple[Any, Any]:
-    name, metavar, text = f"--{item.name.replace('_', '-')}", item.metadata["metavar"], item.metadata["help"]
+    names = [f"--{item.name.replace('_', '-')}"] + [short for short in (item.metadata["short"],) if short]
+    metavar, text = item.metadata["metavar"], item.metadata["help"]
     if item.name == "nan":
         text = f"{text} Default: {'below' if _decides(rule) else 'keep'}."
     elif item.default is not None and item.default is not False:
         text = f"{text} Default: {item.default}."
-    option = typer.Option(name, metavar=metavar, help=text, rich_help_panel=options.THRESHOLDS, show_default=False)
+    option = typer.Option(*names, metavar=metavar, help=text, rich_help_panel=options.THRESHOLDS, show_default=False)
     if kind is bool:
         return Annotated[bool, option], item.default
-    if _numbers(kind) is not None or item.name == "nan":
+    if _parsed(kind) is not None:
         return Annotated[str | None, option], None
     return Annotated[kind, option], item.default
 
@@ -54,9 +55,9 @@ def _decides(rule: type[Rule]) -> bool:
     return rule().decides
 
 
-def _numbers(kind: Any) -> type[Number | Numbers] | None:
-    """The kind of numbers that a field holds, if any."""
-    return next((one for one in (Number, Numbers) if kind is one or one in get_args(kind)), None)
+def _parsed(kind: Any) -> Any:
+    """The type that a field is read as from text, if it has a way of its own."""
+    return next((one for one in (kind, *get_args(kind)) if hasattr(one, "parse")), None)
 
 
 def fields_of(rule: type[Rule], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,11 +68,11 @@ def fields_of(rule: type[Rule], given: Mapping[str, Any]) -> dict[str, Any]:
         value = given[item.name]
         if value is None:
             continue
-        if item.name == "nan":
-            value = NanPolicy.parse(value)
-        numbers = _numbers(hints[item.name])
-        if numbers is not None:
-            value = number_of(f"--{item.name}", value, numbers)
+        parsed = _parsed(hints[item.name])
+        if parsed in (Number, Numbers):
+            value = number_of(f"--{item.name}", value, parsed)
+        elif parsed is not None:
+            value = parsed.parse(value)
         values[item.name] = value
     return values
 

@@ -117,6 +117,7 @@ class FileRun:
             stack.enter_context(self._maps)
             self._target = self._begin(self._plan.output, stack)
             self._residual = self._begin(self._plan.residual, stack)
+            self._look_sideways(stack)
             self._work_all()
             self._check_regions()
             self._source.check_unchanged()
@@ -127,6 +128,16 @@ class FileRun:
         rule = self._request.rule
         counts = self._summed()
         return file_result(self._plan, rule, counts, seconds, status="written", moments=self._request.moments)
+
+    def _look_sideways(self, stack: ExitStack) -> None:
+        """For rules that do, make the masks of what they select, or get ready to."""
+        if self._request.rule.sideways:
+            from threshcli.engine.beside import Job, prepare
+
+            job = Job.of(self._request, self._plan, self._source, self._maps.open, self._settings)
+            for number, (beside, counts) in prepare(job, self._plan.tensors, stack).items():
+                self._work[number].beside = beside
+                self._counts[number, 0] = counts
 
     def _work_all(self) -> None:
         crew, size = self._settings.crew, self._plan.size

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from threshcli.engine.counting import Counting
 from threshcli.engine.cuts import Cuts
 from threshcli.engine.reading import Bytes
 from threshcli.errors import InputError
-from threshcli.kernels.base import Block, Kernels
+from threshcli.kernels.base import Block, Cut, Kernels
 from threshcli.plan.tensors import TensorPlan
 from threshcli.rules.base import Outcome, Rule
 from threshcli.spec import ZERO
 from threshcli.stats import Counts
 from threshcli.thresholds.base import Mapped
 from threshcli.tiles import Tile
+
+if TYPE_CHECKING:
+    from threshcli.engine.beside import Beside
 
 
 class Worked(NamedTuple):
@@ -33,6 +36,8 @@ class TensorWork:
     ) -> None:
         self._rule, self._plan = rule, plan
         self._cuts = Cuts(rule, plan, maps)
+        self.beside: Beside | None = None
+        """Where a rule that looks sideways gets its masks from; known before the first tile is worked on."""
         elements = plan.view.elements
         self._counting = Counting(rule, plan.tensor.dtype, plan.out.dtype, elements, norms=norms, means=means)
 
@@ -41,7 +46,11 @@ class TensorWork:
         plan, dtype = self._plan, self._plan.tensor.dtype
         x = k.load(raw, dtype, swapped=plan.view.swapped)
         found = k.measure(x)
-        cuts = self._cuts.tile(k, tile, counts)
+        cuts: list[Cut]
+        if self.beside is None:
+            cuts = self._cuts.tile(k, tile, counts)
+        else:
+            cuts = [self.beside.cut(k, x, tile, nan=bool(found.nan))]
         outcome = self._rule.apply(k, x, plan.out.dtype, *cuts)
         out = self._treat_nan(k, x, outcome) if found.nan and self._rule.keeps_nan else outcome.out
         self._counting.tile(k, x, out, outcome.selected, found, cuts, counts)

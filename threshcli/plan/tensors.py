@@ -64,6 +64,7 @@ def plan_tensor(request: Request, where: Place, chosen: bool, kind: Container, m
     if refusal is None:
         try:
             check_dtypes(request, tensor.dtype, out_dtype)
+            request.rule.check_shape(tensor.shape)
             if request.axes is not None:
                 request.axes.of(len(tensor.shape))
             bounds = _bind(request, where, order, maps, known)

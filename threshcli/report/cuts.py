@@ -20,8 +20,9 @@ def describe(operator: str, tensors: Sequence[TensorResult], *, specs: bool = Tr
     of one that varies can be left out.
     """
     used = [slots_of(item) for item in tensors if item.applied and item.threshold is not None]
-    if not used:
-        return figures.NOTHING
+    if not used:  # an operator without a place for thresholds says all there is to say
+        applied = any(item.applied for item in tensors)
+        return operator if applied and operator and not _PLACE.search(operator) else figures.NOTHING
     if len({len(slots) for slots in used}) > 1:
         return "varies"
     texts = [_text(slot, specs) for slot in zip(*used, strict=True)]

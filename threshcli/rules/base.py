@@ -5,6 +5,9 @@ first line in the list of commands, the rest above the options. Its fields, made
 options; `slots` names its thresholds. Two kinds exist: a rule that *decides* writes one of two constants; any other
 *keeps values* and replaces what it does not select.
 
+A rule that looks `sideways` selects elements by what others are. It says how by `beside`; their mask is made before it
+is applied, and `apply` gets that mask as its only cut. So it is element by element again.
+
 `apply` is a pure function of a block and its cuts, element by element:
 `apply(cat(a, b)) == cat(apply(a), apply(b))`. It sees no path, no device, no other element. It need not think of
 NaN: comparisons with NaN are False, and the engine then does what `--nan` says (`nan` holds the policy; without one
@@ -20,15 +23,15 @@ from dataclasses import KW_ONLY, Field, dataclass, field, fields
 from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple
 
-from threshcli.dtypes import DType, Real
+from threshcli.dtypes import DType, Range, Real
 from threshcli.errors import UsageError
 from threshcli.kernels.base import Block, Cut, Kernels, Mask, Measure
 from threshcli.spec import NanPolicy, Number, Numbers
 
 
-def option(default: Any, help: str, metavar: str | None = None) -> Any:
+def option(default: Any, help: str, metavar: str | None = None, short: str | None = None) -> Any:
     """A field of a rule that is an option of its command."""
-    return field(default=default, metadata={"help": help, "metavar": metavar})
+    return field(default=default, metadata={"help": help, "metavar": metavar, "short": short})
 
 
 class Slot(NamedTuple):
@@ -68,11 +71,36 @@ def crossed(first: str, second: str, where: str = "") -> UsageError:
 THRESHOLD = Slot("threshold", "What to compare with: a number, a map (@FILE), or p90, top1000, otsu...", "-t")
 
 
+class Groups(NamedTuple):
+    """A rule selects, of every `m` neighbours along an axis, the `n` largest magnitudes, of equal ones the first; NaN
+    is the largest. The last group may be short if it is `partial`, and keeps its share, rounded up."""
+
+    n: int
+    m: int
+    axis: int
+    partial: bool
+
+
+class Components(NamedTuple):
+    """A rule selects what is above the first of its two thresholds, and connected to what is above the second; `full`
+    has elements that touch at corners connected, too."""
+
+    full: bool
+
+
 class Outcome(NamedTuple):
     """What a rule makes of a block, and the mask of the elements for which its comparison held."""
 
     out: Block
     selected: Mask
+
+
+def selected_by(k: Kernels, cuts: Sequence[Cut]) -> Mask:
+    """The mask that a rule that looks sideways gets as its only cut: a block of bool."""
+    (stays,) = cuts
+    if not isinstance(stays, Block):
+        raise TypeError("a rule that looks sideways is applied with the mask of what it selects")
+    return k.within(stays, Range(1, 1))
 
 
 @dataclass(frozen=True)
@@ -88,6 +116,8 @@ class Rule(ABC):
     """Whether NaN has anything to do with what is written: not where that is the threshold itself."""
     spatial: ClassVar[bool] = False
     """Whether it looks at neighbours, along the axes of `--axes`."""
+    sideways: ClassVar[bool] = False
+    """Whether what it selects depends on other elements: `beside` says how, and `apply` gets the mask."""
     norms: ClassVar[bool] = False
     """Whether the summary shows norms."""
 
@@ -117,6 +147,11 @@ class Rule(ABC):
     def filler(self) -> Number | None:
         """What a rule that keeps values writes in place of those it does not select, if that is one number."""
         return getattr(self, "fill", None)
+
+    @property
+    def beside(self) -> Groups | Components | None:
+        """What a rule that looks sideways selects; None for all others."""
+        return None
 
     @property
     def default_nan(self) -> NanPolicy:
@@ -176,6 +211,9 @@ class Rule(ABC):
 
     def check_cuts(self, count: int, out: DType) -> None:  # noqa: B027 - most rules have nothing to complain of
         """Complain (UsageError) where so many thresholds cannot make elements of `out`."""
+
+    def check_shape(self, shape: Sequence[int]) -> None:  # noqa: B027 - most rules take any shape
+        """Complain (UsageError) of a tensor's shape where the rule cannot work on it."""
 
     def constants(self) -> list[tuple[str, Number]]:
         """The numbers that the rule may write, with the options they came from."""

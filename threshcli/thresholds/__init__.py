@@ -12,6 +12,7 @@ from functools import cache
 from threshcli.errors import UsageError
 from threshcli.thresholds.base import Threshold
 
+_N_OF_M = re.compile(r"\d+:\d+")
 _WORD = re.compile(r"[a-z]+")
 
 
@@ -84,6 +85,8 @@ def parse(text: str) -> Threshold:
         threshold = source.parse(text)
         if threshold is not None:
             return threshold
+    if _N_OF_M.fullmatch(text):
+        raise UsageError(f"{text!r} is not a threshold", hint="N:M, so many of M neighbours, is what the rule nm takes")
     forms = [form for source in registered() for form in source.form.split(", ")]
     near = difflib.get_close_matches(text, forms, 1)
     meant = f"did you mean {near[0]}? " if near else ""
