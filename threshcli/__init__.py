@@ -16,7 +16,9 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from threshcli.functional.automatic import *  # noqa: F403 - what a module offers stands there, in its __all__
     from threshcli.functional.deciding import *  # noqa: F403
+    from threshcli.functional.files import *  # noqa: F403
     from threshcli.functional.keeping import *  # noqa: F403
+    from threshcli.functional.named import *  # noqa: F403
     from threshcli.functional.shrinking import *  # noqa: F403
     from threshcli.functional.sources import *  # noqa: F403
 
@@ -26,6 +28,8 @@ _HOMES = (
     "functional.shrinking",
     "functional.sources",
     "functional.automatic",
+    "functional.files",
+    "functional.named",
 )
 """Where what the package offers is at home; those that need torch come last."""
 

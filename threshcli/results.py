@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
-from threshcli.errors import ThreshError
+from threshcli.errors import InternalError, ThreshError
 
 Scalar = float | int
 FileStatus = Literal["written", "skipped", "dry-run", "read", "failed"]
@@ -84,6 +84,12 @@ class Failure:
         elsewhere = error.file not in (None, path)
         message = str(error) if elsewhere else error.what
         return cls(message=message, hint=error.hint, exit_code=error.exit_code, elsewhere=elsewhere)
+
+    def error(self, path: str) -> ThreshError:
+        """The error again, said of the input `path`."""
+        kinds = (kind for kind in ThreshError.__subclasses__() if kind.exit_code == self.exit_code)
+        kind: type[ThreshError] = next(kinds, InternalError)
+        return kind(self.message, hint=self.hint, file=None if self.elsewhere else path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from threshcli.cli import options
-from threshcli.cli.command import jobs_of
+from threshcli.plan.asking import jobs_of
 from threshcli.plan.selection import Selection
 from threshcli.spec import parse_size
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import Field
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
 from threshcli.cli import options
-from threshcli.errors import UsageError
-from threshcli.rules.base import Rule, Slot
-from threshcli.spec import Number, Numbers
+from threshcli.plan.asking import parsed_as
+from threshcli.rules.base import Rule
 
-if TYPE_CHECKING:
-    from threshcli.thresholds.base import Threshold
 
 
 def rule_parameters(rule: type[Rule]) -> list[tuple[str, Any, Any]]:
@@ -46,57 +42,10 @@ def _field_parameter(item: Field[Any], kind: Any, rule: type[Rule]) -> tuple[Any
     option = typer.Option(*names, metavar=metavar, help=text, rich_help_panel=options.THRESHOLDS, show_default=False)
     if kind is bool:
         return Annotated[bool, option], item.default
-    if _parsed(kind) is not None:
+    if parsed_as(kind) is not None:
         return Annotated[str | None, option], None
     return Annotated[kind, option], item.default
 
 
 def _decides(rule: type[Rule]) -> bool:
     return rule().decides
-
-
-def _parsed(kind: Any) -> Any:
-    """The type that a field is read as from text, if it has a way of its own."""
-    return next((one for one in (kind, *get_args(kind)) if hasattr(one, "parse")), None)
-
-
-def fields_of(rule: type[Rule], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The rule's fields from the command's arguments."""
-    hints = get_type_hints(rule)
-    values: dict[str, Any] = {}
-    for item in rule.options():
-        value = given[item.name]
-        if value is None:
-            continue
-        parsed = _parsed(hints[item.name])
-        if parsed in (Number, Numbers):
-            value = number_of(f"--{item.name}", value, parsed)
-        elif parsed is not None:
-            value = parsed.parse(value)
-        values[item.name] = value
-    return values
-
-
-def number_of(option: str, text: str, kind: Any = Number) -> Any:
-    try:
-        return kind.parse(text.removeprefix("="))
-    except UsageError as error:
-        raise UsageError(f"{option}: {error.what}", hint=error.hint) from error
-
-
-def texts_of(value: str | list[str] | None) -> list[str]:
-    """What was given for a slot, once or repeatedly."""
-    return [text.removeprefix("=") for text in ([value] if isinstance(value, str) else value or [])]
-
-
-def thresholds_of(asked: Mapping[Slot, Sequence[str]]) -> tuple[dict[str, str], dict[str, Threshold]]:
-    """The thresholds by key: their texts, and what these mean."""
-    from threshcli.thresholds import parse, parse_list
-
-    specs: dict[str, str] = {}
-    parsed: dict[str, Threshold] = {}
-    for slot, texts in asked.items():
-        found = [pair for text in texts for pair in (parse_list(text) if slot.many else [(text, parse(text))])]
-        for key, (text, source) in zip(slot.keys(len(found)), found, strict=False):
-            specs[key], parsed[key] = text, source
-    return specs, parsed

@@ -10,19 +10,14 @@ from typing import Any
 
 from threshcli import report
 from threshcli.cli import options
-from threshcli.cli._rules import fields_of, number_of, rule_parameters, texts_of, thresholds_of
+from threshcli.cli._rules import rule_parameters
 from threshcli.cli.outside import Outside
-from threshcli.dtypes import DTYPES, DType
-from threshcli.errors import SomeFailed, ThreshError, UsageError
-from threshcli.plan.fit import Fit, Scope
-from threshcli.plan.names import Names
-from threshcli.plan.request import Request
-from threshcli.plan.selection import Selection
+from threshcli.errors import SomeFailed, ThreshError
+from threshcli.plan.asking import request_of
 from threshcli.report import Kind
 from threshcli.report.terminal import Color
 from threshcli.results import FileResult, RunResult
 from threshcli.rules.base import Rule
-from threshcli.spec import Axes, parse_size
 
 FITTING: tuple[tuple[str, Any, Any], ...] = (
     ("scope", options.Scope, "tensor"),
@@ -85,91 +80,15 @@ def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
 
 
-def _request(name: str, rule: type[Rule], given: Mapping[str, Any]) -> Request:
-    made = rule(**fields_of(rule, given))
-    asked = {slot: texts_of(given[slot.name]) for slot in rule.slots}
-    made.check(frozenset(slot.name for slot, texts in asked.items() if texts))
-    specs, parsed = thresholds_of(asked)
-    fit = fitting(given)
-    fit.check(parsed)
-    return Request(
-        rule=made,
-        command=name,
-        thresholds=parsed,
-        specs=specs,
-        fit=fit,
-        axes=axes_of(given["axes"]),
-        names=Names(
-            output=given["output"],
-            out_dir=given["out_dir"],
-            in_place=given["in_place"],
-            residual=given.get("residual"),
-            to=given["to"],
-            rule=name,
-            dry_run=given["dry_run"],
-        ),
-        selection=Selection(tuple(given["tensor"] or ()), tuple(given["exclude"] or ())),
-        out_dtype=_dtype(given["out_dtype"]),
-        broadcast=given["broadcast"],
-        overwrite=given["overwrite"],
-        skip_existing=given["skip_existing"],
-        fsync=given["fsync"],
-        provenance=not given["no_provenance"],
-        device=given["device"],
-        jobs=jobs_of(given["jobs"]),
-        max_memory=parse_size(given["max_memory"]),
-        moments=_kind(given) in ("json", "ndjson", "tsv"),
-    )
-
-
-def fitting(given: Mapping[str, Any]) -> Fit:
-    """How thresholds are worked out, from the command's arguments."""
-    numbers = {name: given[name] for name in ("scale", "offset", "at_least", "at_most")}
-    return Fit(
-        scope=Scope.parse(given["scope"]),
-        ties=given["ties"],
-        ignore_zero=given["ignore_zero"],
-        mask=given["estimate_mask"],
-        bins=given["bins"],
-        **{
-            name: None if text is None else number_of(f"--{name.replace('_', '-')}", text)
-            for name, text in numbers.items()
-        },
-    )
-
-
-def axes_of(text: str | None) -> Axes | None:
-    """The axes that `--axes` names."""
-    return None if text is None else Axes.parse(text.removeprefix("="))
-
-
-def _dtype(name: str | None) -> DType | None:
-    if name is None or name == "keep":
-        return None
-    if name not in DTYPES or not DTYPES[name].is_real:
-        known = ", ".join(item for item, dtype in DTYPES.items() if dtype.is_real)
-        raise UsageError(f"--out-dtype {name!r} is not a dtype", hint=f"there are {known}")
-    return DTYPES[name]
-
-
-def jobs_of(text: str) -> int:
-    """The number of workers that `--jobs` asks for."""
-    if text == "auto":
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1024:
-        raise UsageError(f"--jobs {text!r} is not a number of workers", hint="use auto, or a number from 1")
-    return int(text)
-
-
 def _kind(given: Mapping[str, Any]) -> Kind:
     kind: Kind = "none" if given["quiet"] else "json" if given["json"] else given["report"]
     return kind
 
 
 def _run(name: str, rule: type[Rule], given: Mapping[str, Any], outside: Outside) -> int:
-    request = _request(name, rule, given)
-    jobs = request.names.jobs(given["files"])
     kind = _kind(given)
+    request = request_of(name, rule, given, moments=kind in ("json", "ndjson", "tsv"))
+    jobs = request.names.jobs(given["files"])
     from threshcli.executors.local import Executor
 
     with outside.progress(given["color"], enabled=_wants_progress(given)) as bar:

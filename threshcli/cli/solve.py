@@ -11,10 +11,11 @@ from typing import Annotated, Any
 import typer
 
 from threshcli.cli import _looking, options
-from threshcli.cli.command import axes_of, conclude, fitting, jobs_of
+from threshcli.cli.command import conclude
 from threshcli.cli.outside import Outside
 from threshcli.dtypes import DTYPES, FLOAT64, DType
 from threshcli.errors import UsageError
+from threshcli.plan.asking import axes_of, fitting, jobs_of
 from threshcli.plan.names import Names
 from threshcli.plan.request import Request
 from threshcli.plan.selection import Selection
