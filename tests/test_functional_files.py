@@ -23,6 +23,8 @@ CALLS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         ["--low", "0", "--high", "1", "--binary", "--above", "7", "--closed", "left", "--out-dtype", "uint8"],
     ),
     "cuts": ("levels", {"threshold": [0, "p90"], "values": [0.5, 1, 2]}, ["-t", "0,p90", "--values", "0.5,1,2"]),
+    "neighbours": ("nm", {"threshold": "2:4", "axis": 0}, ["-t", "2:4", "--axis", "0"]),
+    "a window": ("binary", {"threshold": "niblack:5", "axes": "0,1"}, ["-t", "niblack:5", "--axes", "0,1"]),
     "how it is done": ("hard", {"threshold": 1, "jobs": 1, "max_memory": "1MiB"}, ["-t", "1", "-j", "1"]),
 }
 

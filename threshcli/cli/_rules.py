@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import Field
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from threshcli.cli import options
 from threshcli.plan.asking import parsed_as
 from threshcli.rules.base import Rule
-
 
 
 def rule_parameters(rule: type[Rule]) -> list[tuple[str, Any, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, get_type_hints
 
 from threshcli import rules
 from threshcli.errors import UsageError
@@ -12,7 +12,7 @@ from threshcli.executors.local import Executor
 from threshcli.functional.binding import is_number
 from threshcli.functional.making import number
 from threshcli.functional.wording import in_python
-from threshcli.plan.asking import request_of
+from threshcli.plan.asking import parsed_as, request_of
 from threshcli.results import FileResult, RunResult
 
 __all__ = ["apply"]
@@ -119,10 +119,11 @@ def _arguments(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     strange = sorted(set(options) - set(known))
     if strange:
         raise UsageError(f"{name} has no option {strange[0]!r}", hint=f"it has {', '.join(sorted(known))}")
-    given = dict(known)
+    given, hints = dict(known), get_type_hints(kind)
     for option, value in options.items():
         if value is not None:
-            given[option] = _written(option, value)
+            plain = option in own and parsed_as(hints[option]) is None
+            given[option] = value if plain else _written(option, value)
     for item in kind.options():  # a choice that was not made
         if given[item.name] is None and isinstance(item.default, str):
             given[item.name] = item.default

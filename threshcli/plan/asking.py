@@ -14,7 +14,7 @@ from threshcli.plan.names import Names
 from threshcli.plan.request import Request
 from threshcli.plan.selection import Selection
 from threshcli.rules.base import Rule, Slot
-from threshcli.spec import Axes, NanPolicy, Number, Numbers, parse_size
+from threshcli.spec import Axes, Number, Numbers, parse_size
 from threshcli.thresholds.base import Threshold
 
 
