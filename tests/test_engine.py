@@ -244,6 +244,15 @@ def test_the_memory_for_buffers_bounds_the_tiles() -> None:
     assert size(1, 1 << 30, "cuda:0") > 1 << 21
 
 
+@pytest.mark.parametrize("rule", ["binary --above nan", "levels --values 0,nan", "binary --below inf"])
+def test_a_decision_for_nan_or_infinity_changes_what_is_not_that(rule: str, tmp_path: Path) -> None:
+    """An infinity that becomes NaN has changed, one that stays has not."""
+    np.save(tmp_path / "x.npy", np.array([np.inf, 1, 0, -np.inf], np.float32))
+    found = reported(thresh(*rule.split(), tmp_path / "x.npy", "-t", "0", "-o", tmp_path / "y.npy", "--json"))
+    x, out = np.load(tmp_path / "x.npy"), np.load(tmp_path / "y.npy")
+    assert found["changed"] == np.count_nonzero(x != out)
+
+
 @pytest.mark.parametrize("dtype", ["f4", "f2", "i2", "u1", "?"])
 @pytest.mark.parametrize(
     "rule",

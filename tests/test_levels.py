@@ -165,9 +165,13 @@ def test_equal_cuts_by_rank_are_in_order_if_the_first_keeps_more(tmp_path: Path)
     assert found.tolist() == [2, 2, 1, 1, 1, 0, 0]
     found, _ = levelled(np.ones(7, np.float32), tmp_path, "-t", "1,top5,top2", "--compare", "ge")
     assert found.tolist() == [3, 3, 2, 2, 2, 1, 1]
-    for cuts in ("top2,top5", "1,top2", "top2,top7"):
-        ran = thresh("levels", tmp_path / "x.npy", "-t", cuts, "-o", tmp_path / "z.npy")
+    for cuts in ("top2,top5", "1,top2", "top2,top7", "top2,top5 --scope axis:0", "1,top2 --scope axis:0"):
+        np.save(tmp_path / "x.npy", np.ones((2, 7)))
+        ran = thresh("levels", tmp_path / "x.npy", "-t", *cuts.split(), "-o", tmp_path / "z.npy")
         refused(ran, 2, "threshold 1 is above threshold 2")
+    for scope, all_of_them in (("tensor", "top14"), ("axis:0", "top7")):
+        found, _ = levelled(np.ones((2, 7)), tmp_path, "-t", f"{all_of_them},1", "--compare", "ge", "--scope", scope)
+        assert found.tolist() == [[2] * 7] * 2
 
 
 @pytest.mark.parametrize(
@@ -213,6 +217,15 @@ def test_more_levels_than_a_dtype_holds_are_refused(tmp_path: Path) -> None:
         found, ran = levelled(x, tmp_path, "-t", cuts, "--out-dtype", to)
         np.testing.assert_array_equal(found, np.digitize(x, range(300), right=True))
         assert len(ran.tensor["threshold"]) == 300
+
+
+def test_the_table_shows_the_comparison_and_the_cuts(tmp_path: Path) -> None:
+    """All of a few, the ends of many."""
+    np.save(tmp_path / "x.npy", np.arange(8.0))
+    for cuts, shown in (("0.5,2", "> 0.5, 2 "), ("1 --compare ge", ">= 1 "), ("1,2,3,4,5,6", "> 1, ... 6 (6 cuts) ")):
+        ran = thresh("levels", tmp_path / "x.npy", "-t", *cuts.split(), "-o", tmp_path / "y.npy", "--overwrite")
+        assert f" {shown}" in ran.out
+        assert "SELECTED" in ran.out
 
 
 def test_crossing_maps_are_refused_with_the_first_position(tmp_path: Path) -> None:

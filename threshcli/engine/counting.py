@@ -119,6 +119,8 @@ class Counting:
 
     def _same_value(self, number: Number) -> Real | None:
         """The value that the output holds for a constant, if an element of the input can have just that."""
+        if number.is_nan:
+            return None
         value = self._out.value(self._out.key(number.value)) if self._out.is_float else number.value
         if self._dtype.is_float:
             return value if self._dtype.value(self._dtype.key(value)) == value else None

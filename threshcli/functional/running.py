@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -53,7 +55,7 @@ def prepare(rule: Rule, input: Any, given: Mapping[str, Any], *, broadcast: bool
     check_dtypes(request, dtype, out)
     subject = Subject(dtype, tuple(input.shape), lambda: hold(input, "input"))
     bindings = subject.bind(rule, given, broadcast=broadcast)
-    check_ranks(rule, bindings.bounds)
+    check_ranks(rule, bindings.bounds, math.prod(subject.shape))
     rule.check_cuts(len(bindings.bounds), out)
     for values in combinations(bindings.bounds):
         rule.check_values(dtype, values)

@@ -46,6 +46,8 @@ class Place(NamedTuple):
     name: str
 
 
+_Cut = tuple[Real, float]
+
 Known = Mapping[tuple[int, str], Fixed | Spread | Mapped]
 """Thresholds that were worked out, by the tensor's index in its file and the slot."""
 
@@ -127,7 +129,7 @@ def _bind(request: Request, where: Place, order: tuple[int, ...], maps: Maps, kn
                 known_bound = known.get((where.number, key), bound) if isinstance(bound, Pending) else bound
                 found += each_cut(known_bound, getattr(source, "cuts", 1)) if slot.many else (known_bound,)
         bounds |= zip(slot.keys(len(found)), found, strict=False)
-    check_ranks(request.rule, bounds)
+    check_ranks(request.rule, bounds, math.prod(tensor.shape))
     for values in combinations(bounds):
         request.rule.check_values(tensor.dtype, values)
     return bounds
@@ -151,14 +153,36 @@ def _cuts(bound: Bound) -> int:
     return bound.source.cuts if isinstance(bound, Pending) and isinstance(bound.source, Worked) else 1
 
 
-def check_ranks(rule: Rule, bounds: Mapping[str, Bound]) -> None:
-    """UsageError where of two equal cuts the first leaves more elements that are equal to it below."""
-    everywhere = math.inf if getattr(rule, "compare", None) == "ge" else 0
+def check_ranks(rule: Rule, bounds: Mapping[str, Bound], elements: int) -> None:
+    """UsageError where of two equal cuts of one slot, in a tensor of so many elements, the first leaves more of those
+    that are equal to it below."""
+    reached = getattr(rule, "compare", None) == "ge"
     for (first, low), (second, high) in pairwise(bounds.items()):
-        if slot_of(first) == slot_of(second) and isinstance(low, Fixed) and isinstance(high, Fixed):
-            above = [everywhere if bound.above is None else bound.above for bound in (low, high)]
-            if low.value == high.value and above[0] < above[1]:
-                raise crossed(first, second)
+        pairs = (
+            _matched(*(_places(bound, elements, reached) for bound in (low, high)))
+            if slot_of(first) == slot_of(second)
+            else []
+        )
+        if any(a[0] == b[0] and a[1] < b[1] for a, b in pairs):
+            raise crossed(first, second)
+
+
+def _places(bound: Bound, elements: int, reached: bool) -> list[_Cut]:
+    """A number, or those along an axis, with the position before which elements equal to it are above it."""
+    found = [(bound.value, bound.above)] if isinstance(bound, Fixed) else []
+    if isinstance(bound, Spread):
+        found = [(answer.values[0], answer.above) for answer in bound.found]
+    everywhere = elements // max(1, len(found))
+    return [
+        (value, (math.inf if reached else 0) if above is None else math.inf if above == everywhere else above)
+        for value, above in found
+    ]
+
+
+def _matched(a: list[_Cut], b: list[_Cut]) -> Iterator[tuple[_Cut, _Cut]]:
+    """What meets each other of two lists, of which one may stand for the whole axis."""
+    for index in range(max(len(a), len(b)) if a and b else 0):
+        yield a[index % len(a)], b[index % len(b)]
 
 
 def _mask(request: Request, where: Place, maps: Maps) -> Mapped | None:

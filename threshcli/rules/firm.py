@@ -36,12 +36,13 @@ class Firm(Shrinkage):
     def shrunk(
         self, k: Kernels, x: Block, limits: Sequence[Limit], over: Sequence[Mask], chosen: Sequence[Mask]
     ) -> Block:
-        ramp = k.select(over[0], _ramp(k, x, limits[0], limits[1]), 0, x.dtype)
+        ramp = k.select(over[0], _ramp(k, x, limits, over[0]), 0, x.dtype)
         return k.select(k.both(*chosen), x, ramp, x.dtype)
 
 
-def _ramp(k: Kernels, x: Block, low: Limit, high: Limit) -> Block:
-    """What lies between the limits, shrunk; of other elements anything."""
+def _ramp(k: Kernels, x: Block, limits: Sequence[Limit], over: Mask) -> Block:
+    """What lies between the limits, shrunk, of what is over the lower one; of other elements anything."""
+    low, high = limits
     found = excess(k, x, low)
     infinite = x.dtype.top
     if high == infinite:
@@ -52,7 +53,7 @@ def _ramp(k: Kernels, x: Block, low: Limit, high: Limit) -> Block:
     product = k.calculate(high, "*", found)
     usual = k.within(product, Range(1 << x.dtype.mantissa, infinite - 1), magnitude=True)
     ramp = k.calculate(product, "/", width, into=product)
-    if not k.everywhere(usual):
+    if k.count(k.both(over, usual)) < k.count(over):
         other = k.calculate(high, "*", k.calculate(found, "/", width))
         ramp = k.select(usual, ramp, other, x.dtype)
     if isinstance(high, Block):

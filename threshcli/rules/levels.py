@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar, Literal
 
 from threshcli.dtypes import INT64, UINT8, DType
@@ -60,7 +61,13 @@ class Levels(Rule):
         return Outcome(k.cast(found, out), selected)
 
     def written(self, count: int) -> Sequence[Number]:
-        return [Number.of(level) for level in range(count + 1)] if self.values is None else self.values.items
+        return _counted(count) if self.values is None else self.values.items
+
+
+@lru_cache(maxsize=16)
+def _counted(count: int) -> tuple[Number, ...]:
+    """The numbers from 0 to `count`."""
+    return tuple(map(Number.of, range(count + 1)))
 
 
 def _holds(dtype: DType, number: Number) -> bool:
