@@ -53,7 +53,7 @@ def _ramp(k: Kernels, x: Block, limits: Sequence[Limit], over: Mask) -> Block:
     product = k.calculate(high, "*", found)
     usual = k.within(product, Range(1 << x.dtype.mantissa, infinite - 1), magnitude=True)
     ramp = k.calculate(product, "/", width, into=product)
-    if k.count(k.both(over, usual)) < k.count(over):
+    if not k.everywhere(k.invert(k.both(over, k.invert(usual)))):
         other = k.calculate(high, "*", k.calculate(found, "/", width))
         ramp = k.select(usual, ramp, other, x.dtype)
     if isinstance(high, Block):
