@@ -11,7 +11,7 @@ import numpy as np
 
 from threshcli.windows.base import Array, Border
 
-_LINE = 128  # elements side by side that are worth more than the same number from all over
+_LINE = 512  # elements side by side that are worth more than as many from all over
 
 
 class Side(NamedTuple):
