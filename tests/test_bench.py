@@ -11,15 +11,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.bench import data
+from tests.bench import data, windows
 from tests.bench.bars import BARS
+from tests.bench.lab import Lab
 from tests.bench.measure import Command, CommandFailed, Cost, race, run
 from tests.bench.peers import PEERS
 from tests.bench.table import TITLES, Row, render
 
 ROOT = Path(__file__).parent.parent
-_SLOW = {"tiny", "pt", "scripts"}
-"""They import torch, again and again; what they run is tested below."""
+_SLOW = {"tiny", "pt", "scripts", "windows"}
+"""They import torch or scikit-image, again and again; what they run is tested below."""
 
 
 def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -128,3 +129,26 @@ def test_inputs_are_what_they_are_called(dtype: str, tmp_path: Path) -> None:
     assert {str(tensor.dtype) for tensor in tensors.values()} == {f"torch.{dtype}"}
     assert sum(tensor.nbytes for tensor in tensors.values()) == 1 << 16
     assert len({float(value) for value in next(iter(tensors.values())).float()[:100]}) > 20
+
+
+class Unhurried(Lab):
+    """Runs nothing."""
+
+    def race(self, rounds: int | None = None, /, **commands: Command) -> dict[str, Cost]:
+        return dict.fromkeys(commands, Cost(1.0, 1.0, 1))
+
+
+def test_windows_are_raced_on_arrays_of_both_kinds(tmp_path: Path) -> None:
+    rows = windows.windows(Unhurried(tmp_path, 1 << 14, 1), "windows")
+    assert len({row.bar for row in rows}) == 20
+    assert [row.met for row in rows[:2]] == [True, None]
+
+
+@pytest.mark.parametrize("method", ["mean", "gaussian", "median", "niblack", "sauvola"])
+def test_windows_are_raced_that_give_the_same(method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("skimage")
+    data.write_shaped(tmp_path / "x.npy", "float64", [31, 33])
+    x = np.load(tmp_path / "x.npy")
+    np.testing.assert_allclose(windows.ours(method, x)(), windows.theirs(method, x)(), rtol=1e-9, atol=1e-9)
+    windows.main("ours", method, str(tmp_path / "x.npy"))
+    assert 0 < float(capsys.readouterr().out) < 60

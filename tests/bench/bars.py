@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from tests.bench.lab import GIB, Lab
 from tests.bench.ranks import hard_ranks, ranks
 from tests.bench.table import Row
+from tests.bench.windows import windows
 
 _MOST_MEMORY = 100_000_000
 _IN_MEMORY = "100 MB"
@@ -171,6 +172,7 @@ BARS: dict[str, Callable[[Lab, str], Sequence[Row]]] = {
     "uint8": AgainstCopy(1.25, "binary -t 100", "uint8"),
     "ranks": ranks,
     "hard": hard_ranks,
+    "windows": windows,
     "pt": checkpoint,
     "memory": memory,
     "scripts": scripts,

@@ -1,4 +1,5 @@
-"""Write an input of any size: `python data.py FILE DTYPE BYTES`, in the format of the file's extension.
+"""Write an input of any size: `python data.py FILE DTYPE BYTES`, in the format of the file's extension; or of a shape:
+`python data.py FILE.npy DTYPE 4096x4096`.
 
 Random numbers, made once and written again and again; no holes, so that reading is reading.
 """
@@ -6,6 +7,7 @@ Random numbers, made once and written again and again; no holes, so that reading
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -81,6 +83,11 @@ def write_files(folder: Path, count: int, nbytes: int) -> None:
         np.save(folder / f"{index:05}.npy", data)
 
 
+def write_shaped(path: Path, dtype: str, shape: list[int]) -> None:
+    """An .npy of a shape."""
+    np.save(path, block(dtype, math.prod(shape)).reshape(shape))
+
+
 def _normal(start: int, count: int, elements: int) -> Floats:
     return np.random.default_rng(start).standard_normal(count, np.float32)
 
@@ -118,8 +125,11 @@ def write_arranged(path: Path, kind: str, elements: int) -> None:
 
 
 if __name__ == "__main__":
-    target, kind, size = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-    if kind == "files":
+    target, kind, lengths = Path(sys.argv[1]), sys.argv[2], list(map(int, sys.argv[3].split("x")))
+    size = lengths[0]
+    if len(lengths) > 1:
+        write_shaped(target, kind, lengths)
+    elif kind == "files":
         write_files(target, size, 4096)
     elif kind == "tensors":
         write_tensors(target, size, 4096)

@@ -49,6 +49,12 @@ class Lab:
         path = self.folder / f"{kind}-{elements}.npy"
         return self._make(path, lambda: [str(_HERE / "data.py"), str(path), kind, str(elements)])
 
+    def shaped(self, dtype: str, shape: tuple[int, ...]) -> Path:
+        """An .npy of a shape."""
+        lengths = "x".join(map(str, shape))
+        path = self.folder / f"{dtype}-{lengths}.npy"
+        return self._make(path, lambda: [str(_HERE / "data.py"), str(path), dtype, lengths])
+
     def _make(self, path: Path, arguments: Callable[[], list[str]]) -> Path:
         if path.name not in self._made:
             subprocess.run([sys.executable, *arguments()], check=True, stdin=subprocess.DEVNULL)

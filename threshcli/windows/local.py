@@ -37,9 +37,13 @@ def local_map(values: Array, window: Window, *, usable: Array | None = None, job
             values[reached], part, window, item, own.arena
         )
 
-    boxes = cut(values.shape, window.reach, window.border, box) if values.size else ()
-    with ThreadPoolExecutor(max(1, jobs)) as pool:
-        list(pool.map(work, boxes))
+    boxes = list(cut(values.shape, window.reach, window.border, box)) if values.size else []
+    if jobs > 1 and len(boxes) > 1:
+        with ThreadPoolExecutor(jobs) as pool:
+            list(pool.map(work, boxes))
+    else:
+        for item in boxes:
+            work(item)
     return found
 
 

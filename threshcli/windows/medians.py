@@ -22,7 +22,7 @@ _RANKS = 1 << 16  # ranks that 16 bits hold
 _LEAST = 1 << 12  # elements of the smallest part worth having
 _NARROW = 1 << 17  # elements of a part of which there can be few different values
 _LAID = 1 << 19  # elements of windows that are laid out side by side
-_COUNTING, _LAYING = 0.8, 60  # counting a value costs so much for each axis, where partitioning costs 1 an element
+_COUNTING, _CALLED, _LAYING = 0.8, 60_000, 60  # nanoseconds: counting a value, for each axis; passes over any; windows
 
 
 def median(
@@ -65,6 +65,11 @@ def _parts(shape: Sequence[int], reach: Sequence[int], *, narrow: bool) -> Itera
     while not narrow and most > _LEAST and math.prod(np.add(extent, np.multiply(2, reach))) >= _RANKS:
         most //= 2
         extent = extents(shape, reach, most)
+    return _cut(shape, extent)
+
+
+def _cut(shape: Sequence[int], extent: Sequence[int]) -> Iterator[tuple[slice, ...]]:
+    """All parts of an extent."""
     for index in np.ndindex(*(-(-length // one) for length, one in zip(shape, extent, strict=True))):
         yield tuple(
             slice(place * one, min(length, (place + 1) * one))
@@ -106,7 +111,9 @@ def _ranked(values: Array, usable: Array | None) -> _Ranked:
 def _counts(ranked: _Ranked, window: Window) -> bool:
     """Whether counting is quicker."""
     axes = sum(size > 1 for size in window.sizes)
-    return len(ranked.distinct) * _COUNTING * axes < window.elements + _LAYING
+    elements = ranked.ranks.size
+    counting = len(ranked.distinct) * axes * (_COUNTING * elements + _CALLED)
+    return counting < elements * (window.elements + _LAYING)
 
 
 def _by_counting(ranked: _Ranked, number: Array | None, window: Window, arena: Arena) -> tuple[Array, Array]:
@@ -143,18 +150,16 @@ def _by_partition(ranked: _Ranked, number: Array | None, window: Window) -> tupl
     shape, total = laid.shape[: len(window.sizes)], window.elements
     low = np.empty(shape, np.int32)
     high = low if number is None else np.empty(shape, np.int32)
-    step = max(1, _LAID // (total * math.prod(shape[1:])))
-    for first in range(0, shape[0], step):
-        rows = slice(first, first + step)
-        windows = np.ascontiguousarray(laid[rows]).reshape(-1, total)
+    for part in _cut(shape, extents(shape, (0,) * len(shape), max(1, _LAID // total))):
+        windows = np.array(laid[part]).reshape(-1, total)
         if number is None:
             windows.partition(total // 2, axis=1)
-            low[rows] = windows[:, total // 2].reshape(low[rows].shape)
+            low[part] = windows[:, total // 2].reshape(low[part].shape)
             continue
         windows.sort(axis=1)
-        many = number[rows].reshape(-1, 1)
+        many = number[part].reshape(-1, 1)
         for ranks, places in ((low, (many - 1) // 2), (high, many // 2)):
-            ranks[rows] = np.take_along_axis(windows, np.clip(places, 0, total - 1), 1).reshape(ranks[rows].shape)
+            ranks[part] = np.take_along_axis(windows, np.clip(places, 0, total - 1), 1).reshape(ranks[part].shape)
     low += off
     if high is not low:
         high += off
