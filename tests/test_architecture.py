@@ -28,6 +28,7 @@ FLOORS = (
     ("engine",),
     ("executors", "report"),
     ("functional",),
+    ("training",),
     ("cli",),
     ("__main__",),
 )
@@ -151,7 +152,14 @@ def test_nobody_imports_what_another_package_keeps_private() -> None:
     assert {name for name in private if part(name) != "threshcli"} == set()
 
 
-TORCH = ("kernels.torch", "kernels._torch", "functional.tensors", "functional.surrogates", "functional.compiled")
+TORCH = (
+    "kernels.torch",
+    "kernels._torch",
+    "functional.tensors",
+    "functional.surrogates",
+    "functional.compiled",
+    "training.",
+)
 """The modules that know torch; .pt is read and written without it."""
 TYPED = ("functional.",)
 """Those that speak of its tensors in annotations alone."""

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from threshcli.functional.named import *  # noqa: F403
     from threshcli.functional.shrinking import *  # noqa: F403
     from threshcli.functional.sources import *  # noqa: F403
+    from threshcli.training.communication import *  # noqa: F403
+    from threshcli.training.gradients import *  # noqa: F403
+    from threshcli.training.layers import *  # noqa: F403
+    from threshcli.training.learnable import *  # noqa: F403
+    from threshcli.training.losses import *  # noqa: F403
+    from threshcli.training.schedules import *  # noqa: F403
+    from threshcli.training.statistics import *  # noqa: F403
 
 _HOMES = (
     "functional.deciding",
@@ -30,6 +37,13 @@ _HOMES = (
     "functional.automatic",
     "functional.files",
     "functional.named",
+    "training.gradients",
+    "training.communication",
+    "training.layers",
+    "training.learnable",
+    "training.losses",
+    "training.schedules",
+    "training.statistics",
 )
 """Where what the package offers is at home; those that need torch come last."""
 

@@ -21,14 +21,14 @@ from threshcli.plan.names import Names
 from threshcli.plan.request import Request
 from threshcli.plan.tensors import TensorPlan, check_dtypes, check_ranks, combinations
 from threshcli.rules.base import Rule
-from threshcli.spec import ZERO
 from threshcli.stats import Counts
 from threshcli.tiles import Tile, tile_elements, tiles
 
 if TYPE_CHECKING:
     from threshcli.functional.binding import Data
 
-_TILE = 1 << 20  # bytes that are worked on at once: they stay in the cache
+TILE = 1 << 20
+"""Bytes that are worked on at once: they stay in the cache."""
 _OWN = threading.local()
 
 
@@ -116,27 +116,24 @@ def _checked(call: Call, out: Any) -> Any:
     return out
 
 
-def work(call: Call, x: Held, out: memoryview, residual: memoryview | None = None) -> None:
+def work(call: Call, x: Held, out: memoryview) -> None:
     """Write what the rule makes of `x` into the bytes of `out`, which may be those of `x`, tile by tile with NumPy's
-    kernels; and what it drops into `residual`. Errors leave `out` unfinished, so maps are best checked before."""
-    plan = _plan(call)
-    cuts = Cuts(call.rule, plan, call.bindings.held)
-    k = _kernels()
+    kernels. Errors leave `out` unfinished, so maps are best checked before."""
+    cuts = Cuts(call.rule, planned(call), call.bindings.held)
+    k = own_kernels()
     with k.session():
-        for tile in tiles(x.elements, tile_elements(_TILE, max(call.dtype.itemsize, call.out.itemsize))):
+        for tile in tiles(x.elements, tile_elements(TILE, max(call.dtype.itemsize, call.out.itemsize))):
             k.reset()
-            block = k.load(x.data[_span(tile, call.dtype)], call.dtype)
-            made, left = _worked(call, cuts, k, block, tile, residual is not None)
-            if residual is not None and left is not None:
-                residual[_span(tile, call.dtype)] = k.store(left)
-            out[_span(tile, call.out)] = k.store(made)
+            block = k.load(x.data[span(tile, call.dtype)], call.dtype)
+            out[span(tile, call.out)] = k.store(_worked(call, cuts, k, block, tile))
 
 
-def _span(tile: Tile, dtype: DType) -> slice:
+def span(tile: Tile, dtype: DType) -> slice:
+    """The bytes of a tile."""
     return slice(tile.start * dtype.itemsize, tile.stop * dtype.itemsize)
 
 
-def _kernels() -> Kernels:
+def own_kernels() -> Kernels:
     """The kernels of this thread, with their buffers."""
     if not hasattr(_OWN, "kernels"):
         _OWN.kernels = NumpyKernels()
@@ -144,16 +141,13 @@ def _kernels() -> Kernels:
     return found
 
 
-def _worked(call: Call, cuts: Cuts, k: Kernels, x: Block, tile: Tile, residual: bool) -> tuple[Block, Block | None]:
+def _worked(call: Call, cuts: Cuts, k: Kernels, x: Block, tile: Tile) -> Block:
     rule = call.rule
-    outcome = rule.apply(k, x, call.out, *cuts.tile(k, tile, Counts()))
-    made = outcome.out
+    made = rule.apply(k, x, call.out, *cuts.tile(k, tile, Counts())).out
     if rule.keeps_nan and call.dtype.is_float and k.count(k.isnan(x)):
         check_nan(rule)
         made = rule.with_nan(k, x, made, call.out)
-    if not residual:
-        return made, None
-    return made, k.where(k.both(k.invert(outcome.selected), k.invert(k.isnan(x))), x, ZERO, call.dtype)
+    return made
 
 
 def check_nan(rule: Rule) -> None:
@@ -162,7 +156,7 @@ def check_nan(rule: Rule) -> None:
         raise InputError("the input holds NaN", hint="choose what becomes of it: keep, fill=V")
 
 
-def _plan(call: Call) -> TensorPlan:
+def planned(call: Call) -> TensorPlan:
     """The call as the engine knows it."""
     plain = tuple(range(len(call.shape)))
     tensor = Tensor("input", call.dtype, call.shape, Held(memoryview(b""), call.dtype, call.shape).view)

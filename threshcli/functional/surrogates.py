@@ -61,8 +61,8 @@ class _Step(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         input, threshold = ctx.saved_tensors
-        slope = _slope((input - threshold) / ctx.temperature, ctx.kind, ctx.temperature)
-        to_input = grads[0] * slope * ctx.height
+        steep = slope((input - threshold) / ctx.temperature, ctx.kind, ctx.temperature)
+        to_input = grads[0] * steep * ctx.height
         to_threshold = None
         if ctx.needs_input_grad[2]:
             to_threshold = -to_input.sum_to_size(threshold.shape).to(threshold.dtype)
@@ -72,7 +72,7 @@ class _Step(torch.autograd.Function):
 _stepped: Callable[..., Tensor] = _Step.apply
 
 
-def _slope(u: Tensor, kind: str, temperature: float) -> Tensor:
+def slope(u: Tensor, kind: str, temperature: float) -> Tensor:
     """The derivative of a smooth step of width `temperature` and height 1."""
     if kind == "straight-through":
         return torch.ones_like(u)

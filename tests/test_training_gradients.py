@@ -1,0 +1,165 @@
+"""GradientThreshold zeroes what `thresh gradient` zeroes, between backward() and step()."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+import threshcli as t
+from tests.harness import thresh
+from tests.training import DTYPES, Bag, bits, gradients, same, step
+from threshcli.errors import UsageError
+from threshcli.functional.running import prepare
+from threshcli.rules.gradient import Gradient
+from threshcli.training import working
+from threshcli.training.statistics import Measured
+
+SPECS = (0, 0.5, 0.3, 1e-9, "zero90%", "top13", "top20%", "p75", "p33.3", "energy90%", "1sigma", "mean", "median")
+
+
+def command(folder: Path, grads: dict[str, Tensor], spec: object, *more: object) -> tuple[dict[str, Tensor], Any]:
+    """What the command makes of saved gradients, its residuals, and its report."""
+    torch.save(grads, folder / "grads.pt")
+    out, rest = folder / "out.pt", folder / "rest.pt"
+    ran = thresh(
+        "gradient", folder / "grads.pt", "-t", spec, "-o", out, "--residual", rest, "--json", "--overwrite", *more
+    )
+    assert ran.status == 0, ran.err
+    return torch.load(out, weights_only=True), (torch.load(rest, weights_only=True), ran.json)
+
+
+@pytest.mark.parametrize("scope", ["tensor", "global"])
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 1 << 30), spec=st.sampled_from(SPECS), dtype=st.sampled_from(DTYPES))
+def test_gradients_are_those_of_the_command(
+    scope: Any, seed: int, spec: Any, dtype: torch.dtype, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Bit for bit, remainders and what is told of them included."""
+    grads = gradients(seed, dtype)
+    folder = tmp_path_factory.mktemp("grads")
+    model = Bag({name: grad.clone() for name, grad in grads.items()})
+    wanted, (rest, report) = command(folder, grads, spec, *(["--scope", scope] if isinstance(spec, str) else []))
+    with t.GradientThreshold(model, spec, scope=scope, error_feedback=True) as thresholded:
+        step(model)
+    same(model.grads(), wanted)
+    same(thresholded.state_dict()["residuals"], rest)
+    for tensor in report["files"][0]["tensors"]:
+        found = thresholded.stats.parameters[tensor["name"]]
+        assert (found.elements, found.kept, found.nan) == (tensor["elements"], tensor["kept"], tensor["nan"])
+        assert math.isclose(found.norm_before, tensor["norm_before"], rel_tol=1e-6)
+        assert math.isclose(found.norm_after, tensor["norm_after"], rel_tol=1e-6)
+        if found.elements:
+            assert found.threshold == float(tensor["threshold"]["value"])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("spec", [0.5, "top13", "zero90%"])
+def test_a_device_gives_the_same_bits(spec: Any, dtype: torch.dtype) -> None:
+    """What serves devices, at work on the CPU."""
+    for name, grad in gradients(5, dtype).items():
+        here, there = grad.clone(), grad.clone()
+        threshold = t.threshold(grad, spec, magnitude=True) if isinstance(spec, str) else spec
+        rests = [torch.full_like(grad, 7) for _ in range(2)]
+        (line,) = working.threshold_all([working.Work(name, here, threshold, rests[0])])
+        call = prepare(Gradient(), there, {"threshold": threshold}, broadcast=False, out_dtype=None)
+        waiting = working.on_device(working.Work(name, there, threshold, rests[1]), call)
+        assert bits(here) == bits(there)
+        assert bits(rests[0]) == bits(rests[1])
+        read = waiting.read()
+        assert isinstance(line.measured, Measured), "nobody waits for what is on the CPU"
+        assert line.measured[:3] == read[:3]
+        assert read[3:] == pytest.approx(line.measured[3:], rel=1e-5)
+
+
+def test_large_gradients_are_worked_on_in_tiles_by_several_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number of threads changes no bit, nor the statistics."""
+    generator = torch.Generator().manual_seed(1)
+    grads = {
+        name: torch.randn(count, generator=generator) for name, count in (("a", 1_500_007), ("b", 5), ("c", 700_001))
+    }
+    kept = []
+    for threads in (1, 3):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        model = Bag({name: grad.clone() for name, grad in grads.items()})
+        with t.GradientThreshold(model, "top10%", scope="global", error_feedback=True) as thresholded:
+            step(model)
+        kept.append((model.grads(), thresholded.stats))
+    same(kept[0][0], kept[1][0])
+    assert kept[0][1] == kept[1][1]
+    assert sum(int((grad != 0).sum()) for grad in kept[0][0].values()) == 220_001
+    cut = torch.cat(list(grads.values())).abs().sort(descending=True).values[220_000]
+    for name, grad in grads.items():
+        stays, found = grad.abs() > cut, kept[0][0][name]
+        assert torch.equal(found[stays], grad[stays])
+        assert not found[grad.abs() < cut].any()
+
+
+@pytest.mark.parametrize("threshold", [0.5, "top5"])
+def test_strides_of_gradients_do_not_matter(threshold: Any) -> None:
+    x = torch.arange(60.0).sub(30).div(8).reshape(3, 4, 5)
+    wanted = t.gradient_threshold(x, threshold)
+    for grad in (x.clone(), x.mT.contiguous().mT, x.new_zeros(3, 4, 10)[:, :, ::2].copy_(x), x.flip(0).flip(0)):
+        model = Bag({"weight": grad})
+        with t.GradientThreshold(model, threshold, error_feedback=True) as thresholded:
+            step(model)
+        assert torch.equal(model.grads()["weight"], wanted)
+        assert torch.equal(thresholded.state_dict()["residuals"]["weight"], x - wanted)
+
+
+def test_a_gradient_whose_elements_share_memory_gets_its_own() -> None:
+    model = Bag({"weight": torch.tensor([[0.2], [3.0]])})
+    model.get_parameter("weight").data = torch.zeros(2, 3)
+    model.get_parameter("weight").grad = torch.tensor([[0.2], [3.0]]).expand(2, 3)
+    with t.GradientThreshold(model, 1):
+        step(model)
+    assert model.grads()["weight"].tolist() == [[0, 0, 0], [3, 3, 3]]
+
+
+def test_autograd_is_told_that_a_gradient_has_changed() -> None:
+    """Else a second derivative would be taken of what is no longer there."""
+    x = torch.nn.Parameter(torch.tensor([1.0, 2.0]))
+    x.grad = torch.ones(2, requires_grad=True) * x
+    version = x.grad._version
+    t.backward_threshold([x], 1)
+    assert x.grad.tolist() == [0, 2]
+    assert x.grad._version > version
+
+
+@pytest.mark.parametrize(
+    ("grad", "said"),
+    [
+        (torch.eye(3).to_sparse(), "the gradient of weight is sparse"),
+        (torch.ones(2, dtype=torch.complex64), "the gradient of weight is complex64"),
+    ],
+)
+def test_what_cannot_be_thresholded_is_refused_by_name_and_nothing_changes(grad: Tensor, said: str) -> None:
+    other = torch.tensor([0.1, 1.0])
+    model = Bag({"first": other.clone()})
+    weight = torch.nn.Parameter(torch.zeros(grad.shape, dtype=grad.dtype))
+    weight.grad = grad
+    model.register_parameter("weight", weight)
+    with t.GradientThreshold(model, 0.5), pytest.raises(UsageError, match=said):
+        step(model)
+    assert torch.equal(model.grads()["first"], other)
+    with t.GradientThreshold(model, {"first": 0.5}):
+        step(model)
+    assert model.grads()["first"].tolist() == [0, 1]
+
+
+def test_a_gradient_of_nan_alone_has_no_threshold_by_rank() -> None:
+    model = Bag({"weight": torch.full((3,), float("nan"))})
+    with (
+        t.GradientThreshold(model, "top10%"),
+        pytest.raises(t.errors.InputError, match=r"gradient of weight: .*not NaN"),
+    ):
+        step(model)
+    with t.GradientThreshold(model, 0.5) as thresholded:
+        step(model)
+    assert (thresholded.stats.total.nan, thresholded.stats.kept_share, thresholded.stats.sparsity) == (3, 0.0, 0.0)

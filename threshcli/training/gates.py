@@ -1,0 +1,44 @@
+"""A gate on magnitudes, with the gradient of a smooth step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from threshcli.functional.surrogates import slope
+
+
+class _Gate(torch.autograd.Function):
+    """The identity of what a gate has kept of x; backward, the gate is a smooth step of abs(x) at its threshold."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(kept: Tensor, input: Tensor, threshold: Tensor, kind: str, temperature: float) -> Tensor:
+        return kept.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        _, input, threshold, ctx.kind, ctx.temperature = inputs
+        ctx.save_for_backward(input, threshold)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        input, threshold = ctx.saved_tensors
+        to_gate = grads[0] * input * slope((input.abs() - threshold) / ctx.temperature, ctx.kind, ctx.temperature)
+        return grads[0], to_gate * input.sign(), -to_gate.sum_to_size(threshold.shape), None, None
+
+
+_apply: Callable[..., Tensor] = _Gate.apply
+
+
+def _gated(kept: Tensor, input: Tensor, threshold: Tensor, kind: str, temperature: float) -> Tensor:
+    return _apply(kept, input, threshold, kind, temperature)
+
+
+gated: Callable[..., Tensor] = torch.compiler.allow_in_graph(_gated)  # type: ignore[no-untyped-call]  # of torch
+"""`gated(kept, input, threshold, kind, temperature)`: `kept`, with gradients through the gate as well; in a compiled
+model a node of its graph."""
