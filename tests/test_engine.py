@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.harness import thresh
-from threshcli.engine.files import tile_bytes, workers
+from threshcli.engine.sizes import tile_bytes, workers
 
 RNG = np.random.default_rng(7)
 LONG = 3 * 65536 + 1234  # several tiles of the smallest size, and a part of one

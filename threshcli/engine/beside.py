@@ -28,7 +28,7 @@ from threshcli.thresholds.base import Mapped
 from threshcli.tiles import LEAF, Tile, View, row_major
 
 if TYPE_CHECKING:
-    from threshcli.engine.files import Settings
+    from threshcli.engine.sizes import Settings
 
 
 class Beside(Protocol):

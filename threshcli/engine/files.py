@@ -6,15 +6,15 @@ import time
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from threshcli.containers.base import Region
 from threshcli.engine.copies import Part, work_together
-from threshcli.engine.crew import Crew
 from threshcli.engine.ledger import Ledger, crc_of, require
 from threshcli.engine.maps import MapSources
 from threshcli.engine.outcome import file_result
 from threshcli.engine.reading import read_elements
+from threshcli.engine.sizes import Settings, elements_of_tile
 from threshcli.engine.tensor import TensorWork
 from threshcli.kernels.base import Kernels
 from threshcli.plan.files import FilePlan, OutputPlan
@@ -24,55 +24,10 @@ from threshcli.results import FileResult
 from threshcli.stats import Counts
 from threshcli.storage.local import Source, Target
 from threshcli.thresholds.base import Mapped
-from threshcli.tiles import Tile, tile_elements, tiles
+from threshcli.tiles import Tile, tiles
 
 _ALONE = 1 << 21  # files under so many bytes are not worth a second thread
 _TOGETHER = 1 << 23  # files under so many bytes are not worth another process
-_CACHED = 5 << 18  # bytes of a tile, its output and two masks that stay in the cache of a processor's own
-_SHARE = 8  # buffers that a worker uses at once, in tiles
-_SMALLEST = 1 << 18  # bytes of the smallest tile worth having: a leaf of float32
-
-
-class Progress(Protocol):
-    """Who wants to know how many bytes are done."""
-
-    def advance(self, nbytes: int) -> None: ...
-
-
-class Settings(NamedTuple):
-    """What all files of a call share: the workers, the bytes of a tile, whom to tell."""
-
-    crew: Crew
-    tile_bytes: int
-    largest_tile: int
-    """For what is gathered from all over a file: the larger the tile, the longer the stretches that are read."""
-    progress: Progress
-
-
-class Limits(Protocol):
-    """What a call may use: workers, and bytes of buffers over all of them."""
-
-    @property
-    def jobs(self) -> int: ...
-
-    @property
-    def max_memory(self) -> int: ...
-
-
-def workers(request: Limits) -> int:
-    """Workers that `--max-memory` has room for: each needs its buffers for the smallest tile."""
-    return max(1, min(request.jobs, request.max_memory // (_SHARE * _SMALLEST)))
-
-
-def tile_bytes(request: Limits, device: str) -> int:
-    """Bytes of a tile, within `--max-memory`: on the CPU 2 MiB, so that a pass over it takes long enough for another
-    worker to get hold of the interpreter meanwhile (at 1 MiB two workers are hardly quicker than one)."""
-    return min(1 << 21 if device == "cpu" else 1 << 24, largest_tile(request))
-
-
-def largest_tile(request: Limits) -> int:
-    """Bytes of a tile that `--max-memory` has room for."""
-    return max(_SMALLEST, min(1 << 24, request.max_memory // (_SHARE * workers(request))))
 
 
 class _Unit(NamedTuple):
@@ -199,7 +154,7 @@ class FileRun:
         size = self._settings.tile_bytes
         for plan in self._plan.tensors:
             if plan.place is not None or plan.applied:
-                for tile in tiles(plan.view.elements, self._tile_elements(plan)):
+                for tile in tiles(plan.view.elements, elements_of_tile(plan, self._request.rule, self._settings)):
                     yield _Unit(tile, plan)
         copies = self._plan.output.skeleton.copies if self._plan.output else ()
         for copy in copies:
@@ -211,18 +166,6 @@ class FileRun:
             if (region.offset, region.size) not in passing:
                 for tile in tiles(region.size, size):
                     yield _Unit(Tile(region.offset + tile.start, region.offset + tile.stop))
-
-    def _tile_elements(self, plan: TensorPlan) -> int:
-        """Elements of a tensor's tiles. Where no worker waits for the interpreter they stay in the cache."""
-        worked = self._request.rule.arithmetic(plan.tensor.dtype) if plan.applied else plan.tensor.dtype
-        read, written = plan.view.itemsize, max(plan.out.dtype.itemsize, worked.itemsize)
-        most = self._settings.tile_bytes if _is_plain(plan) else self._settings.largest_tile
-        most = 2 * most // max(2, len(plan.bounds))  # each may take a buffer
-        elements = tile_elements(most, max(read, written))
-        if not (self._settings.crew.copies and _is_plain(plan)):
-            return elements
-        maps = sum(bound.view.itemsize for bound in plan.bounds.values() if isinstance(bound, Mapped))
-        return min(elements, tile_elements(_CACHED, read + maps + written + 2))
 
     def _do(self, unit: _Unit, k: Kernels) -> None:
         k.reset()
@@ -238,7 +181,7 @@ class FileRun:
             crc = zlib.crc32(raw)
             self._read.add(plan.view.offset + tile.start * plan.view.itemsize, nbytes, crc)
         if plan.applied:
-            counts = self._counts.setdefault((plan.out.source, id(k)), Counts())  # each worker counts for itself
+            counts = self._counts_of(plan, k)
             worked = self._work[plan.out.source].tile(k, raw, tile, counts)
             self._write(self._target, self._plan.output, self._written, plan.place, tile, worked.out)
             if worked.residual is not None:
@@ -248,6 +191,12 @@ class FileRun:
                 raw, crc = k.store(k.load(raw, plan.tensor.dtype, swapped=True)), None
             self._write(self._target, self._plan.output, self._written, plan.place, tile, raw, crc)
         self._settings.progress.advance(nbytes)
+
+    def _counts_of(self, plan: TensorPlan, k: Kernels) -> Counts:
+        """The counts of a tensor: each worker counts for itself."""
+        key = plan.out.source, id(k)
+        found = self._counts.get(key)
+        return self._counts.setdefault(key, Counts()) if found is None else found
 
     def _copy(self, unit: _Unit, k: Kernels) -> None:
         """Bytes that are copied as they are, or only checked."""
@@ -292,9 +241,3 @@ class FileRun:
         regions = self._plan.contents.regions
         for region, crc in zip(regions, self._read.crcs(regions), strict=True):
             require(region, crc)
-
-
-def _is_plain(plan: TensorPlan) -> bool:
-    """Whether input and maps are read from end to end."""
-    views = [bound.view for bound in plan.bounds.values() if isinstance(bound, Mapped)]
-    return all(view.contiguous for view in (plan.view, *views))

@@ -16,9 +16,9 @@ from typing import Any
 from threshcli import __version__, containers
 from threshcli.containers.base import Contents, Tensor
 from threshcli.engine.crew import Crew
-from threshcli.engine.files import tile_bytes, workers
 from threshcli.engine.ledger import crc_of, require
 from threshcli.engine.population import Piece, Population
+from threshcli.engine.sizes import tile_bytes, workers
 from threshcli.engine.studying import Desk
 from threshcli.errors import DeviceError, ThreshError
 from threshcli.kernels.numpy import NumpyKernels

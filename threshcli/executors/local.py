@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from threshcli import __version__
 from threshcli.engine.copies import possible
 from threshcli.engine.crew import Crew
-from threshcli.engine.files import FileRun, Progress, Settings, largest_tile, tile_bytes, workers
+from threshcli.engine.files import FileRun
 from threshcli.engine.outcome import file_result
+from threshcli.engine.sizes import Progress, Settings, largest_tile, tile_bytes, workers
 from threshcli.errors import DeviceError, OutputError, ThreshError
 from threshcli.kernels.base import Kernels
 from threshcli.plan.files import FilePlan, MapFiles, plan_file, read_header

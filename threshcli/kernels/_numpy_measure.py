@@ -18,7 +18,7 @@ from threshcli.tiles import LEAF
 
 _RUN = {True: 1024, False: 256}  # squares (of floats or not) that float32 adds up before float64 takes over: 256 of
 # 8-bit integers are exact; of floats BLAS keeps many sums side by side, which leaves about 1e-7
-_TOGETHER = 8  # leaves that are converted at once: 2 MiB of float32
+_TOGETHER = 2  # leaves that are converted at once: 512 KiB of float32 stay in the cache
 _SAFE = (1e-30, 1e36)  # sums of squares of a leaf outside are taken again in float64: float32 might have lost them
 
 
@@ -42,7 +42,7 @@ def extremes(data: Array, dtype: DType) -> Extremes:
         return _native_extremes(data)
     if dtype.is_float:
         return _bit_extremes(data, dtype)
-    return Extremes(int(data.min()), int(data.max()), 0, 0)
+    return Extremes(int(_least(data)), int(_greatest(data)), 0, 0)
 
 
 def _native_extremes(data: Array) -> Extremes:
@@ -62,11 +62,11 @@ def _bit_extremes(data: Array, dtype: DType) -> Extremes:
     """Extremes of a narrow format from extremes of its bits: as signed integers the largest is the largest positive
     value, as unsigned ones the largest is the most negative value; NaN lies beyond either."""
     sign, top = dtype.sign, dtype.top
-    largest = int(data.max())
+    largest = int(_greatest(data))
     if not sign:
         positive, negative = largest, 0
     else:
-        signed = int(data.view(f"i{dtype.itemsize}").max())
+        signed = int(_greatest(data.view(f"i{dtype.itemsize}")))
         positive = signed if signed >= 0 else -1
         negative = largest - sign if largest >= sign else -1
     odd = not dtype.negative_zero and sign and negative >= 0 and bool(np.any(data == sign))
@@ -85,6 +85,18 @@ def _bit_extremes_with_nan(data: Array, dtype: DType) -> Extremes:
     usable = data[~isnan(data, dtype)]
     found = extremes(usable, dtype)
     return found._replace(nan=data.size - usable.size)
+
+
+def zero_bits(data: Array, dtype: DType, arena: Arena) -> int:
+    """How many elements of an integer or a narrow format, that is signed, are zero."""
+    if not dtype.negative_zero:
+        return int(data.size - np.count_nonzero(data))
+    negative = data.view(f"i{dtype.itemsize}")
+    if data.size and _least(data) > 0 and _least(negative) > -dtype.sign:  # neither zero: two passes that write nothing
+        return 0
+    rest = arena.take(data.size, f"u{dtype.itemsize}")
+    np.bitwise_and(data, data.dtype.type(dtype.sign - 1), out=rest)
+    return int(data.size - np.count_nonzero(rest))
 
 
 def isnan(data: Array, dtype: DType) -> Array:

@@ -189,16 +189,19 @@ class NumpyKernels(Kernels):
         if isinstance(a, int) and a == 0:
             mask = np.logical_not(mask, out=self._arena.take(mask.size, np.bool_))
             a, b = b, a
-        np.copyto(out, mask.view(np.uint8))
+        ones: Array = mask.view(np.uint8)
+        if kind is not np.uint8:
+            np.copyto(out, ones)
+            ones = out
         first, second = _bits(a, kind), _bits(b, kind)
         if isinstance(b, int) and b == 0:
-            np.multiply(out, first, out=out)
+            np.multiply(ones, first, out=out)
             return
         if isinstance(a, int) and isinstance(b, int):
-            np.multiply(out, first ^ second, out=out)
+            np.multiply(ones, first ^ second, out=out)
         else:
             difference = np.bitwise_xor(first, second, out=self._arena.take(out.size, out.dtype))
-            np.multiply(out, difference, out=out)
+            np.multiply(ones, difference, out=out)
         np.bitwise_xor(out, second, out=out)
 
     def put(self, block: Block, mask: Mask, code: int) -> None:
@@ -232,16 +235,12 @@ class NumpyKernels(Kernels):
         return Measure(*found, zeros, *self.moments(x, clean=not (found.nan or found.inf), precise=precise))
 
     def zeros(self, x: Block) -> int:
+        if not x.dtype.signed:
+            return 0
         with self._arena.scratch():
-            if not x.dtype.signed:
-                return 0
-            if x.dtype in NATIVE or not x.dtype.negative_zero:
-                found: Array = np.equal(x.data, 0, out=self._arena.take(x.data.size, np.bool_))
-                return self.count(found)
-            bits: Array = x.data
-            rest = self._arena.take(bits.size, bits.dtype)
-            np.bitwise_and(bits, bits.dtype.type(x.dtype.sign - 1), out=rest)
-            return int(bits.size - np.count_nonzero(rest))
+            if x.dtype in NATIVE:
+                return self.count(np.equal(x.data, 0, out=self._arena.take(x.data.size, np.bool_)))
+            return measuring.zero_bits(x.data, x.dtype, self._arena)
 
     def moments(self, x: Block, *, clean: bool, precise: bool, sums: bool = True) -> tuple[list[float], list[float]]:
         return measuring.moments(x.data, x.dtype, clean, self._arena, precise, sums)
