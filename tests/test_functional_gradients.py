@@ -32,8 +32,12 @@ KEEPING: dict[str, Callable[[Tensor], Tensor]] = {
     "garrote": lambda x: t.garrote(x, 0.625),
     "firm": lambda x: t.firm(x, 0.375, 1.125),
     "firm, infinite": lambda x: t.firm(x, 0.375, float("inf")),
+    "nm": lambda x: t.nm_sparsify(x, 1, 2, partial=True),
+    "window": lambda x: t.variable_threshold(x, "local-mean:3"),
     "top": lambda x: t.gradient_threshold(x, t.topk_threshold(x, 7, magnitude=True)),
 }
+LOOKING = ("nm", "window", "top")
+"""Those that have to see elements before they know what to do."""
 every_rule = pytest.mark.parametrize("name", KEEPING)
 
 
@@ -45,13 +49,14 @@ def test_the_derivative_is_that_of_finite_differences_also_of_itself(name: str) 
     assert gradgradcheck(lambda x: function(x) ** 2, x)
 
 
-without_elements = pytest.mark.parametrize("name", [name for name in KEEPING if name != "top"])
+without_elements = pytest.mark.parametrize("name", [name for name in KEEPING if name not in LOOKING])
 
 
 def test_inside_a_transform_nothing_is_worked_out() -> None:
     """There are no elements to look at; in a compiled model the graph breaks instead (see below)."""
-    with pytest.raises(t.errors.UsageError, match="no elements to look at"):
-        torch.func.grad(lambda x: KEEPING["top"](x).sum())(numbers(9).detach())
+    for name in LOOKING:
+        with pytest.raises(t.errors.UsageError, match="no elements to look at"):
+            torch.func.grad(lambda x, function=KEEPING[name]: function(x).sum())(numbers(9).detach())
 
 
 @without_elements
@@ -73,7 +78,7 @@ def test_rows_of_a_batch_are_worked_on_by_vmap(name: str) -> None:
 def test_a_compiled_model_has_the_bytes_and_gradients_of_an_eager_one(name: str) -> None:
     function, x = KEEPING[name], numbers(4, 5)
     torch._dynamo.reset()
-    compiled = torch.compile(lambda x: function(x) * 2, backend="aot_eager", fullgraph=name != "top")
+    compiled = torch.compile(lambda x: function(x) * 2, backend="aot_eager", fullgraph=name not in LOOKING)
     (wanted,) = torch.autograd.grad((function(x) * 2).sum(), x)
     assert torch.equal(compiled(x), function(x) * 2)
     assert torch.equal(torch.autograd.grad(compiled(x).sum(), x)[0], wanted)

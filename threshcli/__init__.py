@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from threshcli.functional.deciding import *  # noqa: F403
     from threshcli.functional.files import *  # noqa: F403
     from threshcli.functional.keeping import *  # noqa: F403
+    from threshcli.functional.looking import *  # noqa: F403
     from threshcli.functional.named import *  # noqa: F403
     from threshcli.functional.shrinking import *  # noqa: F403
     from threshcli.functional.sources import *  # noqa: F403
+    from threshcli.functional.windowed import *  # noqa: F403
     from threshcli.training.communication import *  # noqa: F403
     from threshcli.training.gradients import *  # noqa: F403
     from threshcli.training.layers import *  # noqa: F403
@@ -33,6 +35,8 @@ _HOMES = (
     "functional.deciding",
     "functional.keeping",
     "functional.shrinking",
+    "functional.looking",
+    "functional.windowed",
     "functional.sources",
     "functional.automatic",
     "functional.files",

@@ -145,7 +145,7 @@ class Mapmaker:
             raise InputError(
                 f"{made.subject.who} has no {made.source.text}: it is beyond what float64 holds", hint="give a number"
             ) from error
-        _modify(found, self.request.fit)
+        modify(found, self.request.fit)
         low, high = float(np.fmin.reduce(found, axis=None)), float(np.fmax.reduce(found, axis=None))
         if self.request.rule.magnitude and low < 0:
             raise UsageError(
@@ -181,7 +181,7 @@ def _units(planned: Sequence[_Map], most: int) -> Iterator[_Unit]:
             yield from (_Unit(made, box) for box in cut(shape, made.window.reach, made.window.border, most))
 
 
-def _modify(found: Array, fit: Fit) -> None:
+def modify(found: Array, fit: Fit) -> None:
     """Thresholds in place, as `Fit.modified` says; those that are NaN stay so."""
     for number, change in (
         (fit.scale, np.multiply),

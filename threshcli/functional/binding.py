@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from threshcli import thresholds
-from threshcli.dtypes import DType
+from threshcli.dtypes import FLOAT64, DType
 from threshcli.errors import UsageError
 from threshcli.functional.held import Held, dtype_of, has_memory, hold, is_tensor
+from threshcli.functional.neighbours import window_map
 from threshcli.functional.solving import Solved, solve
 from threshcli.plan.fit import Fit
 from threshcli.plan.tensors import each_cut
 from threshcli.rules.base import Rule, Slot
-from threshcli.spec import Number
-from threshcli.thresholds.base import Bound, Fixed, Mapped, Threshold, Worked
+from threshcli.spec import Axes, Number
+from threshcli.thresholds.base import Bound, Fixed, Mapped, Threshold, Windowed, Worked
 from threshcli.thresholds.number import NumberThreshold
 from threshcli.tiles import View, row_major
 
@@ -39,10 +40,13 @@ class Bindings:
 
     bounds: dict[str, Bound] = field(default_factory=dict)
     maps: dict[str, Any] = field(default_factory=dict)
+    _held: dict[str, Held] = field(default_factory=dict)
 
     def held(self, bound: Mapped) -> Held:
         """The elements of a map, to be read."""
-        return hold(self.maps[bound.path], bound.spec)
+        if bound.path not in self._held:
+            self._held[bound.path] = hold(self.maps[bound.path], bound.spec)
+        return self._held[bound.path]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,7 @@ class Subject:
     dtype: DType
     shape: tuple[int, ...]
     held: Callable[[], Held]
+    axes: Axes | None = None
 
     def bind(self, rule: Rule, given: Mapping[str, Any], *, broadcast: bool) -> Bindings:
         """Fit thresholds, by slot, to the input; UsageError where they cannot be meant."""
@@ -70,8 +75,7 @@ class Subject:
         """One thing that was given as cuts: a text may name several, and be several."""
         if isinstance(value, str):
             written = thresholds.parse_list(value) if slot.many else [(value, thresholds.parse(value))]
-            read = [self._read(rule, slot, text, source) for text, source in written]
-            return [bound for one in read for bound in self._bounds(rule, slot, one, found, broadcast)]
+            return [bound for text, source in written for bound in self._named(rule, slot, text, source, found)]
         if isinstance(value, Solved):
             bound = value.bound(self.shape)
             if not slot.many and len(value.answers[0].values) > 1:
@@ -105,15 +109,22 @@ class Subject:
             + (", or broadcast=True to spread it over the input" if fitted is not None else ""),
         )
 
-    def _read(self, rule: Rule, slot: Slot, text: str, source: Threshold) -> Fraction | float | Solved:
-        """A threshold as the command line has it."""
+    def _named(self, rule: Rule, slot: Slot, text: str, source: Threshold, found: Bindings) -> list[Bound]:
+        """The cuts of a threshold as the command line has it."""
         if isinstance(source, NumberThreshold):
-            return source.number.value
+            return [Fixed(source.number.text, source.number.value)]
+        if isinstance(source, Windowed):
+            made = window_map(source, self.held(), Fit(), magnitude=rule.magnitude, axes=self.axes)
+            path = f"{slot.name} {len(found.maps)}"
+            found.maps[path] = made
+            view = View(0, made.shape, row_major(made.shape), FLOAT64.itemsize)
+            return [Mapped(text, path, (), FLOAT64, view, made=True)]
         if not isinstance(source, Worked):
             raise UsageError(f"{slot.name} {text!r} names a file", hint="load it, and give the tensor or array itself")
         if source.cuts > 1 and not slot.many:
             raise UsageError(f"{text} gives several cuts, and {slot.name} is one", hint="use otsu")
-        return solve(source, self.held(), Fit(), magnitude=rule.magnitude, axis=None, mask=None)
+        solved = solve(source, self.held(), Fit(), magnitude=rule.magnitude, axis=None, mask=None)
+        return self._bounds(rule, slot, solved, found, broadcast=False)
 
 
 def is_number(value: object) -> bool:

@@ -13,6 +13,7 @@ from threshcli.functional.wording import in_python
 
 if TYPE_CHECKING:
     from threshcli.functional.binding import Data
+    from threshcli.spec import Axes
 
 Surrogate = Literal["none", "straight-through", "sigmoid", "fast-sigmoid"]
 """What stands in for the derivative of a step, which is 0 wherever it exists."""
@@ -35,20 +36,22 @@ def call(
     out_dtype: object = None,
     out: Data | None = None,
     step: Step | None = None,
+    axes: Axes | None = None,
+    looks: bool = False,
 ) -> Data:
     """What the rule of this name makes of an input, by thresholds and options; gradients of steps if they are asked
-    for. See `running.run`."""
+    for. One that `looks` at other elements breaks a graph. See `running.run`."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.compiler.is_compiling():
         from threshcli.functional.compiled import broken, is_traced, node
 
-        if not is_traced(given):
-            made = broken(name, input, given, options, broadcast=broadcast, out_dtype=out_dtype, out=out, step=step)
-            return cast("Data", made)
+        if looks or not is_traced(given):
+            more = {"out_dtype": out_dtype, "out": out, "step": step, "axes": axes}
+            return cast("Data", broken(name, input, given, options, broadcast=broadcast, **more))
         tensor, target = cast("Any", input), cast("Any", out)  # in a graph there are no arrays
         made = node(name, tensor, given, options, broadcast=broadcast, out_dtype=out_dtype, step=step)
         return cast("Data", made if target is None else target.copy_(made))
-    return eager(name, input, given, options, broadcast=broadcast, out_dtype=out_dtype, out=out, step=step)
+    return eager(name, input, given, options, broadcast=broadcast, out_dtype=out_dtype, out=out, step=step, axes=axes)
 
 
 def eager(
@@ -61,11 +64,12 @@ def eager(
     out_dtype: object,
     out: Data | None,
     step: Step | None,
+    axes: Axes | None = None,
 ) -> Data:
     """The call itself."""
     with in_python():
         rule = make(name, options)
-        found = run(rule, input, given, broadcast=broadcast, out_dtype=out_dtype, out=out)
+        found = run(rule, input, given, broadcast=broadcast, out_dtype=out_dtype, out=out, axes=axes)
     if step is None or not is_tensor(input):
         return found
     from threshcli.functional.surrogates import stepped

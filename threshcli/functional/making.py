@@ -9,8 +9,9 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from threshcli import rules
 from threshcli.errors import UsageError
 from threshcli.functional.binding import is_number
+from threshcli.plan.asking import parsed_as
 from threshcli.rules.base import Rule
-from threshcli.spec import NanPolicy, Number, Numbers
+from threshcli.spec import Number, Numbers
 
 
 def make(name: str, options: Mapping[str, object]) -> Rule:
@@ -33,8 +34,8 @@ def _hints(kind: type[Rule]) -> dict[str, Any]:
 
 
 def _value(option: str, value: object, hint: Any) -> object:
-    if option == "nan":
-        return value if isinstance(value, NanPolicy) else NanPolicy.parse(str(value))
+    if isinstance(value, str) and parsed_as(hint) is not None:
+        return parsed_as(hint).parse(value)
     if hint is Numbers or Numbers in get_args(hint):
         several = value if isinstance(value, list | tuple) else [value]
         return Numbers(tuple(number(option, one) for one in several))

@@ -54,5 +54,6 @@ def apply_rule(
     if len(thresholds) > len(slots):
         what = f"{rule} takes {len(slots)} thresholds, not {len(thresholds)}"
         raise UsageError(what, hint="give several cuts as a list")
+    looks = rules.find(rule).sideways
     given = {slot.name: value for slot, value in zip(slots, thresholds, strict=False)}
-    return call(rule, input, given, options, broadcast=broadcast, out_dtype=out_dtype, out=out)
+    return call(rule, input, given, options, broadcast=broadcast, out_dtype=out_dtype, out=out, looks=looks)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
@@ -15,12 +15,14 @@ from threshcli.engine.cuts import Cuts
 from threshcli.errors import InputError, UsageError
 from threshcli.functional.binding import Bindings, Subject
 from threshcli.functional.held import Held, dtype_of, hold, is_tensor
-from threshcli.kernels.base import Block, Kernels
+from threshcli.functional.neighbours import Looking, mask_of, pieces
+from threshcli.kernels.base import Block, Cut, Kernels
 from threshcli.kernels.numpy import NumpyKernels
 from threshcli.plan.names import Names
 from threshcli.plan.request import Request
 from threshcli.plan.tensors import TensorPlan, check_dtypes, check_ranks, combinations
 from threshcli.rules.base import Rule
+from threshcli.spec import Axes
 from threshcli.stats import Counts
 from threshcli.tiles import Tile, tile_elements, tiles
 
@@ -40,9 +42,25 @@ class Call(NamedTuple):
     out: DType
     shape: tuple[int, ...]
     bindings: Bindings
+    axes: Axes | None = None
+
+    def mask(self, x: Held) -> memoryview | None:
+        """What a rule that looks sideways selects of `x`, a byte an element; None of all others."""
+        if not self.rule.sideways:
+            return None
+        cuts = Cuts(self.rule, planned(self), self.bindings.held)
+        return mask_of(Looking(self.rule, x, cuts, self.axes, own_kernels(), TILE))
 
 
-def prepare(rule: Rule, input: Any, given: Mapping[str, Any], *, broadcast: bool, out_dtype: Any) -> Call:
+def prepare(
+    rule: Rule,
+    input: Any,
+    given: Mapping[str, Any],
+    *,
+    broadcast: bool = False,
+    out_dtype: Any = None,
+    axes: Axes | None = None,
+) -> Call:
     """Bind the thresholds and check all that can be checked before elements are looked at; raises UsageError."""
     dtype = dtype_of(input, "input")
     out = rule.output(dtype) if out_dtype is None else named(out_dtype)
@@ -52,13 +70,17 @@ def prepare(rule: Rule, input: Any, given: Mapping[str, Any], *, broadcast: bool
     rule.check(frozenset(slot for slot, value in given.items() if value is not None))
     request = Request(rule=rule, command="", thresholds={}, specs={}, names=Names())
     check_dtypes(request, dtype, out)
-    subject = Subject(dtype, tuple(input.shape), lambda: hold(input, "input"))
+    shape = tuple(input.shape)
+    rule.check_shape(shape)
+    if axes is not None:
+        axes.of(len(shape))
+    subject = Subject(dtype, shape, lambda: hold(input, "input"), axes)
     bindings = subject.bind(rule, given, broadcast=broadcast)
-    check_ranks(rule, bindings.bounds, math.prod(subject.shape))
+    check_ranks(rule, bindings.bounds, math.prod(shape))
     rule.check_cuts(len(bindings.bounds), out)
     for values in combinations(bindings.bounds):
         rule.check_values(dtype, values)
-    return Call(rule, dtype, out, subject.shape, bindings)
+    return Call(rule, dtype, out, shape, bindings, axes)
 
 
 def named(dtype: Any) -> DType:
@@ -84,14 +106,15 @@ def run(
     broadcast: bool = False,
     out_dtype: object = None,
     out: Data | None = None,
+    axes: Axes | None = None,
 ) -> Data:
-    """What a rule makes of an input: a new tensor or array, or `out`."""
+    """What a rule makes of an input: a new tensor or array, or `out`. Elements are neighbours along `axes`."""
     if is_tensor(input):
         from threshcli.functional.tensors import run_tensor
 
-        found = run_tensor(rule, input, given, broadcast=broadcast, out_dtype=out_dtype, out=out)
+        found = run_tensor(rule, input, given, broadcast=broadcast, out_dtype=out_dtype, out=out, axes=axes)
         return cast("Data", found)
-    call = prepare(rule, input, given, broadcast=broadcast, out_dtype=out_dtype)
+    call = prepare(rule, input, given, broadcast=broadcast, out_dtype=out_dtype, axes=axes)
     made: Any = _new(call) if out is None else _checked(call, out)
     target = made if made.flags.c_contiguous else np.empty_like(made, order="C")
     work(call, hold(input, "input"), target.reshape(-1).view(np.uint8).data)
@@ -120,12 +143,13 @@ def work(call: Call, x: Held, out: memoryview) -> None:
     """Write what the rule makes of `x` into the bytes of `out`, which may be those of `x`, tile by tile with NumPy's
     kernels. Errors leave `out` unfinished, so maps are best checked before."""
     cuts = Cuts(call.rule, planned(call), call.bindings.held)
-    k = own_kernels()
+    k, mask = own_kernels(), call.mask(x)
     with k.session():
         for tile in tiles(x.elements, tile_elements(TILE, max(call.dtype.itemsize, call.out.itemsize))):
             k.reset()
             block = k.load(x.data[span(tile, call.dtype)], call.dtype)
-            out[span(tile, call.out)] = k.store(_worked(call, cuts, k, block, tile))
+            found = cuts.tile(k, tile, Counts()) if mask is None else [pieces(mask, k, tile)]
+            out[span(tile, call.out)] = k.store(_worked(call, found, k, block))
 
 
 def span(tile: Tile, dtype: DType) -> slice:
@@ -141,9 +165,9 @@ def own_kernels() -> Kernels:
     return found
 
 
-def _worked(call: Call, cuts: Cuts, k: Kernels, x: Block, tile: Tile) -> Block:
+def _worked(call: Call, cuts: Sequence[Cut], k: Kernels, x: Block) -> Block:
     rule = call.rule
-    made = rule.apply(k, x, call.out, *cuts.tile(k, tile, Counts())).out
+    made = rule.apply(k, x, call.out, *cuts).out
     if rule.keeps_nan and call.dtype.is_float and k.count(k.isnan(x)):
         check_nan(rule)
         made = rule.with_nan(k, x, made, call.out)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from threshcli import thresholds
 from threshcli.errors import UsageError
-from threshcli.functional.held import hold
+from threshcli.functional.held import Held, hold
 from threshcli.functional.making import number
 from threshcli.functional.solving import Solved, solve
 from threshcli.functional.wording import in_python
 from threshcli.plan.fit import Fit
 from threshcli.spec import Number
-from threshcli.thresholds.base import Ties, Worked
+from threshcli.thresholds.base import Threshold, Ties, Worked
 
 if TYPE_CHECKING:
     from threshcli.functional.binding import Data
@@ -97,8 +97,13 @@ def _worked_out(
     source = thresholds.parse(spec)
     if not isinstance(source, Worked):
         raise UsageError(f"{spec!r} is not worked out from data", hint="write p90, top1000, zero90%, otsu, ...")
-    numbers = ("scale", "offset", "at_least", "at_most")
-    read = {name: _number(name, options[name]) for name in numbers}
+    held, fit, chosen = looked_at(input, source, options, mask)
+    return solve(source, held, fit, magnitude=magnitude, axis=axis, mask=chosen)
+
+
+def looked_at(input: Any, source: Threshold, options: Mapping[str, Any], mask: Any) -> tuple[Held, Fit, Held | None]:
+    """The input, how a source is worked out from it, and where; UsageError of options that do not fit."""
+    read = {name: _number(name, options.get(name)) for name in ("scale", "offset", "at_least", "at_most")}
     fit = Fit(**{**options, **read})
     fit.check({"threshold": source})
     held = hold(input, "input")
@@ -106,7 +111,7 @@ def _worked_out(
     if chosen is not None and chosen.shape != held.shape:
         shapes = f"mask has shape {list(chosen.shape)}, the input {list(held.shape)}"
         raise UsageError(shapes, hint="give one value for each element")
-    return solve(source, held, fit, magnitude=magnitude, axis=axis, mask=chosen)
+    return held, fit, chosen
 
 
 def _number(option: str, value: float | None) -> Number | None:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from threshcli.dtypes import DTYPES
+from threshcli.dtypes import BOOL, DTYPES
 from threshcli.engine.cuts import Table, scalar_of
 from threshcli.errors import UsageError
 from threshcli.functional.held import Held, hold
@@ -21,7 +21,7 @@ from threshcli.kernels.base import Block, Cut, Rank, Scalar, Tied
 from threshcli.kernels.torch import TorchKernels
 from threshcli.kernels.torch_tensors import TensorKernels, as_tensor, has_memory
 from threshcli.rules.base import Slot, crossed, slot_of
-from threshcli.spec import ZERO
+from threshcli.spec import ZERO, Axes
 from threshcli.thresholds.base import Bound, Fixed, Mapped, Spread
 
 
@@ -33,9 +33,10 @@ def run_tensor(
     broadcast: bool,
     out_dtype: Any,
     out: Any,
+    axes: Axes | None,
 ) -> Tensor:
     """What a rule makes of a tensor: a new one, on the same device, or `out`."""
-    call = prepare(rule, input, given, broadcast=broadcast, out_dtype=out_dtype)
+    call = prepare(rule, input, given, broadcast=broadcast, out_dtype=out_dtype, axes=axes)
     if out is not None:
         _check_out(call, input, out)
     if input.device.type == "cpu" and not _is_watched(input, call):
@@ -122,7 +123,11 @@ def _flat_value(cut: Scalar | Block) -> Scalar | Block:
 
 
 def _cuts(call: Call, k: TorchKernels, input: Tensor) -> list[Cut]:
-    """The cuts of a whole tensor, one a slot."""
+    """The cuts of a whole tensor, by slot; of a rule that looks sideways the mask of what it selects."""
+    mask = call.mask(hold(input, "input")) if call.rule.sideways else None
+    if mask is not None:
+        truth = _from_held(Held(mask, BOOL, call.shape)).to(input.device)
+        return [Block(truth, BOOL)]
     found: dict[str, Cut] = {}
     bounds = call.bindings.bounds
     for slot in call.rule.slots:
@@ -153,7 +158,8 @@ def _map(call: Call, slot: str, bound: Mapped, input: Tensor) -> Block:
     data = data.to(input.device)
     if not data.shape and call.dtype.is_float:
         return Block(data.to(input.dtype).expand(input.shape), call.dtype)
-    _check_map(call, slot, data)
+    if not bound.made:
+        _check_map(call, slot, data)
     return Block(data.expand(input.shape), bound.dtype)
 
 

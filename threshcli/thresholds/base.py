@@ -247,8 +247,12 @@ class Windowed(Threshold):
         return False
 
     def bind(self, tensor: Fitted, maps: Maps) -> Pending:
-        self.spans(len(tensor.shape), tensor.axes)
+        self.check(len(tensor.shape), tensor.dtype, tensor.axes)
         return Pending(self.text, self)
+
+    def check(self, rank: int, dtype: DType, axes: Axes | None) -> None:
+        """UsageError where it cannot work on a tensor of this rank and dtype."""
+        self.spans(rank, axes)
 
     def spans(self, rank: int, axes: Axes | None) -> tuple[int, ...]:
         """The size of the window along each axis of a tensor, 1 where elements are no neighbours."""

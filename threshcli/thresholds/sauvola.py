@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from threshcli.dtypes import DType
 from threshcli.errors import UsageError
+from threshcli.spec import Axes
 from threshcli.thresholds._window import number_of, sizes_in
-from threshcli.thresholds.base import Extremes, Fitted, Maps, Pending, Windowed
+from threshcli.thresholds.base import Extremes, Windowed
 
 if TYPE_CHECKING:
     from threshcli.windows.base import Window
@@ -49,13 +50,13 @@ class Sauvola(Windowed):
         k = number_of(options[0], "k", text) if options else 0.2
         return cls(text, sizes_in(sizes, text), k, None if r is None else _range(r.removeprefix("R="), text))
 
-    def bind(self, tensor: Fitted, maps: Maps) -> Pending:
-        if self.r is None and tensor.dtype.is_float:
+    def check(self, rank: int, dtype: DType, axes: Axes | None) -> None:
+        super().check(rank, dtype, axes)
+        if self.r is None and dtype.is_float:
             raise UsageError(
-                f"{self.text} needs R for {tensor.dtype.name}, the largest standard deviation that there may be",
+                f"{self.text} needs R for {dtype.name}, the largest standard deviation that there may be",
                 hint=f"write {self.text},R=1, or {self.text},R=auto for half of max - min",
             )
-        return super().bind(tensor, maps)
 
     def window(self, sizes: tuple[int, ...], dtype: DType, extremes: Extremes) -> Window:
         from threshcli.windows.base import Window
