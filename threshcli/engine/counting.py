@@ -128,7 +128,8 @@ class Counting:
 
     def _moments(self, k: Kernels, x: Block, out: Block, clean: bool, counts: Counts) -> None:
         sums, squares = k.moments(x, clean=clean, precise=self._precise, sums=self._means)
-        counts.sums.add(sums)
+        if self._means:
+            counts.sums.add(sums)
         counts.squares.add(squares)
         # finite elements stay finite unless a constant is infinite or a cast overflows
         after = k.moments(out, clean=clean and self._stays_finite, precise=self._precise, sums=False)

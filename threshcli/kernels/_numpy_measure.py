@@ -116,14 +116,15 @@ def moments(
 ) -> tuple[list[float], list[float]]:
     """For each leaf the sum of the finite values (0 unless wanted), and of their squares."""
     whole = data.size // LEAF * LEAF if clean and not precise else 0
-    sums: list[float] = []
-    squares: list[float] = []
-    step = max(whole, 1) if dtype in NATIVE else _TOGETHER * LEAF
-    for start in range(0, whole, step):
-        with arena.scratch():
-            found = _quick(data[start : min(start + step, whole)], dtype, arena, sums_wanted)
-        sums += found[0]
-        squares += found[1]
+    if dtype in NATIVE and whole:  # what needs no conversion is summed at once
+        sums, squares = _quick(data[:whole], dtype, arena, sums_wanted)
+    else:
+        sums, squares = [], []
+        for start in range(0, whole, _TOGETHER * LEAF):
+            with arena.scratch():
+                found = _quick(data[start : min(start + _TOGETHER * LEAF, whole)], dtype, arena, sums_wanted)
+            sums += found[0]
+            squares += found[1]
     if squares and whole == data.size and _SAFE[0] < min(squares) and max(squares) < _SAFE[1]:
         return sums, squares
     for start in range(0, data.size, LEAF):
