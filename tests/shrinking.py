@@ -1,12 +1,20 @@
-"""What the shrinkage rules mean, in plain Python: fractions, rounded after each operation."""
+"""What the shrinkage rules mean, in plain Python: fractions, rounded after each operation; and what comes of them."""
 
 from __future__ import annotations
 
 import math
 from fractions import Fraction
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from tests.harness import thresh
 from tests.reference import nearest, size
 from threshcli.dtypes import FLOAT32, FLOAT64, DType, Real
+
+Array = npt.NDArray[Any]
 
 
 def arithmetic(dtype: DType) -> DType:
@@ -52,4 +60,13 @@ def _finite(value: Fraction, kind: DType) -> Fraction:
     found = nearest(value, kind)
     if isinstance(found, float) or math.isnan(found):
         raise ValueError("this stays within the range")
+    return found
+
+
+def done(rule: str, x: Array, folder: Path, *options: object) -> Array:
+    """What the rule makes of an array."""
+    np.save(folder / "x.npy", x)
+    ran = thresh(rule, folder / "x.npy", *options, "-o", folder / "y.npy", "--overwrite", "-q")
+    assert ran.status == 0, ran.err
+    found: Array = np.load(folder / "y.npy")
     return found

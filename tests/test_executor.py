@@ -20,14 +20,17 @@ from threshcli.plan.request import Request
 from threshcli.results import FileResult, RunResult
 from threshcli.rules import registered
 from threshcli.rules.base import Rule
+from threshcli.rules.nm import Nm
 from threshcli.rules.replace import Replace
-from threshcli.spec import ONE
+from threshcli.spec import ONE, NofM
 from threshcli.thresholds import parse
 
 RNG = np.random.default_rng(11)
 
 
 def made(rule: type[Rule]) -> Rule:
+    if rule is Nm:
+        return Nm(threshold=NofM.parse("2:4"))
     return Replace(value=ONE) if rule is Replace else rule()
 
 

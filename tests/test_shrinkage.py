@@ -1,4 +1,4 @@
-"""Shrinkage rules: against PyWavelets, at their edges, with maps and ranks, rounded once."""
+"""Shrinkage rules: at their edges, with maps and ranks, rounded once."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 
 from tests.files import read_codes, write_codes
 from tests.harness import refused, thresh
-from tests.reference import decode, is_nan, nearest, size
-from tests.shrinking import arithmetic, shrunk
+from tests.reference import decode, is_nan, nearest, pack, size, unpack
+from tests.shrinking import arithmetic, done, shrunk
 from tests.strategies import FLOATS, REAL, codes
-from threshcli.dtypes import DTYPES, FLOAT16, FLOAT32, FLOAT64, INT64, DType, Real
+from threshcli.dtypes import BOOL, DTYPES, FLOAT16, FLOAT32, FLOAT64, INT64, DType, Real
+from threshcli.kernels.base import Scalar
+from threshcli.kernels.numpy import NumpyKernels
+from threshcli.rules import find
 
-pywt = pytest.importorskip("pywt")
 Array = npt.NDArray[Any]
 RULES = ("soft", "garrote", "firm")
 every_rule = pytest.mark.parametrize("rule", RULES)
@@ -31,47 +33,6 @@ def words(rule: str, low: object, high: object = None) -> list[str]:
     if rule != "firm":
         return ["-t", str(low)]
     return ["--low", str(low), "--high", str(3 * float(str(low)) if high is None else high)]
-
-
-def done(rule: str, x: Array, folder: Path, *options: object) -> Array:
-    """What the rule makes of an array."""
-    np.save(folder / "x.npy", x)
-    ran = thresh(rule, folder / "x.npy", *options, "-o", folder / "y.npy", "--overwrite", "-q")
-    assert ran.status == 0, ran.err
-    found: Array = np.load(folder / "y.npy")
-    return found
-
-
-@pytest.mark.parametrize("kind", [np.float64, np.float32])
-def test_soft_and_garrote_are_those_of_pywavelets(kind: type, tmp_path: Path) -> None:
-    """On the inputs of its own tests, and on noise; its formula of soft, x * (1 - T / abs(x)), rounds elsewhere."""
-    close = 1e-14 if kind is np.float64 else 2e-6
-    ramp, line = np.linspace(1, 4, 7), np.linspace(-1, 1, 100)
-    noise = np.random.default_rng(3).standard_normal(5000)
-    inputs = [(ramp, 2), (-ramp, 2), (np.array([[1.0, 2]] * 2), 1), (np.array([[1.0, 2]] * 2), 2), (np.zeros(16), 2),
-              (line, 0.3), (noise, 0.7), (noise, 0)]  # fmt: skip
-    for rule in ("soft", "garrote"):
-        for data, cut in inputs:
-            x: Array = data.astype(kind)
-            found = done(rule, x, tmp_path, "-t", cut)
-            assert found.dtype == x.dtype
-            with np.errstate(invalid="ignore"):  # 0 / 0 is what it does not care about
-                wanted = np.nan_to_num(pywt.threshold(x, cut, rule))
-            np.testing.assert_allclose(found, wanted, rtol=1e3 * close, atol=close)
-    assert done("soft", ramp, tmp_path, "-t", 2).tolist() == [0, 0, 0, 0.5, 1, 1.5, 2]
-
-
-@pytest.mark.parametrize("kind", [np.float64, np.float32])
-def test_firm_is_that_of_pywavelets(kind: type, tmp_path: Path) -> None:
-    """On the input of its own test, and on noise."""
-    close = 1e-14 if kind is np.float64 else 1e-6
-    noise = np.random.default_rng(4).standard_normal(5000)
-    for data, low, high in ((np.linspace(-1, 1, 100), 0.2, 0.6), (noise, 0.5, 2.5), (noise, 0, 1)):
-        x: Array = data.astype(kind)
-        found = done("firm", x, tmp_path, "--low", low, "--high", high)
-        np.testing.assert_allclose(found, pywt.threshold_firm(x, low, high), rtol=close, atol=close)
-        large = np.abs(x) > kind(high)
-        assert found[large].tobytes() == x[large].tobytes()
 
 
 @every_rule
@@ -280,3 +241,25 @@ def test_elements_too_large_to_be_moved_are_counted_as_unchanged(largest: float,
         assert ran.tensor["changed"] == np.count_nonzero(x != out)
         assert ran.tensor["zeros_after"] == np.count_nonzero(out == 0)
         assert ran.tensor["selected"] == np.count_nonzero(np.abs(x) > np.float32(cut))
+
+
+@every_rule
+@pytest.mark.parametrize("name", ["float16", "bfloat16", "int16", "float8_e5m2", "uint8"])
+def test_many_elements_of_few_codes_become_what_few_do(rule: str, name: str) -> None:
+    """A table of all codes serves long blocks; short ones are calculated. One key, one table: others do not mix."""
+    dtype, k = DTYPES[name], NumpyKernels()
+    held = [*range(1 << dtype.bits), 1, 0]
+    for to, cuts in ((FLOAT16, (0.3, 2.0)), (FLOAT32, (0.3, 2.0)), (FLOAT16, (1.0, 1.0))):
+        slots = [Scalar(Fraction(cut)) for cut in cuts][: 2 if rule == "firm" else 1]
+
+        def applied(codes: list[int], to: DType = to, slots: list[Scalar] = slots) -> tuple[list[int], list[bool]]:
+            k.reset()
+            with k.session():
+                found = find(rule)().apply(k, k.load(pack(codes, dtype), dtype), to, *slots)
+                known = k.invert(k.isnan(found.out))
+                kept = unpack(k.store(k.select(known, found.out, 0, to)), to)
+                return kept, list(map(bool, k.store(k.select(found.selected, 1, 0, BOOL))))
+
+        pieces = [applied(held[first : first + 200]) for first in range(0, len(held), 200)]
+        both = [[one for piece in pieces for one in piece[part]] for part in (0, 1)]
+        assert list(applied(held)) == both

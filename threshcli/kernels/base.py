@@ -13,6 +13,7 @@ last bit. Rules are written against this interface alone.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
@@ -224,6 +225,11 @@ class Kernels(ABC):
         if isinstance(cut, Tied):
             return self.bound(cut.value, dtype, up=up)
         return dtype.limit(cut.value, up=up) if isinstance(cut, Scalar) else self.limit(cut, dtype, up=up)
+
+    def each(self, x: Block, make: Callable[[Block], Block], key: Hashable) -> Block:
+        """make(x), for something that makes of each element another by its code alone, and is the same for the same
+        `key`: a table of what it makes may serve dtypes of few codes."""
+        return make(x)
 
     def zeros(self, x: Block) -> int:
         """How many elements are zero, of either sign."""

@@ -7,6 +7,7 @@ on their bits.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
 from fractions import Fraction
 from functools import lru_cache
@@ -21,6 +22,7 @@ from threshcli.kernels import _numpy_measure as measuring
 from threshcli.kernels._arena import Arena, Array
 from threshcli.kernels._numpy_compare import against
 from threshcli.kernels._numpy_convert import NATIVE, storage
+from threshcli.kernels._numpy_tables import Tables
 from threshcli.kernels.base import Block, Kernels, MapCompare, Mask, Measure, Operator
 
 _any = np.logical_or.reduce  # the method passes through Python
@@ -40,6 +42,7 @@ class NumpyKernels(Kernels):
 
     def __init__(self) -> None:
         self._arena = Arena()
+        self._tables = Tables(self._arena)
 
     def session(self) -> AbstractContextManager[object]:
         return np.errstate(all="ignore")  # NaN and overflow are values here, not warnings
@@ -224,6 +227,9 @@ class NumpyKernels(Kernels):
 
     def clip(self, x: Block, limit: Block | int) -> Block:
         return arithmetic.clipped(x, limit, self._arena)
+
+    def each(self, x: Block, make: Callable[[Block], Block], key: Hashable) -> Block:
+        return self._tables.looked_up(x, make, key) if self._tables.serve(x) else make(x)
 
     def measure(self, x: Block, *, moments: bool = False, precise: bool = True) -> Measure:
         found = measuring.extremes(x.data, x.dtype)

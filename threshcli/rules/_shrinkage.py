@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from threshcli.dtypes import FLOAT32, FLOAT64, DType, Range
-from threshcli.kernels.base import Block, Cut, Kernels, Mask, Rank, Tied
+from threshcli.kernels.base import Block, Cut, Kernels, Mask, Rank, Scalar, Tied
 from threshcli.rules.base import Outcome, Rule
 
 Limit = Block | int
@@ -44,6 +44,17 @@ class Shrinkage(Rule):
         return "give a floating-point --out-dtype, such as float32" if dtype.is_real else super().remedy(dtype)
 
     def apply(self, k: Kernels, x: Block, out: DType, *cuts: Cut) -> Outcome:
+        if x.dtype.itemsize > 2 or not all(isinstance(cut, Scalar) for cut in cuts):
+            return self._applied(k, x, out, *cuts)
+        made = k.each(x, lambda codes: self._applied(k, codes, out, *cuts).out, (self, out, cuts))
+        return Outcome(made, k.compare(x, "gt", self._compared(cuts[0], x.dtype), magnitude=True))
+
+    def _compared(self, cut: Cut, dtype: DType) -> Cut:
+        """A number as elements of a narrower dtype compare with it: it is not rounded to theirs."""
+        kind = self.arithmetic(dtype)
+        return Rank(kind.value(kind.key(cut.value))) if type(cut) is Scalar else cut
+
+    def _applied(self, k: Kernels, x: Block, out: DType, *cuts: Cut) -> Outcome:
         kind = self.arithmetic(x.dtype)
         wide = k.cast(x, kind)
         limits = [k.bound(cut, kind, up=False) for cut in cuts]
