@@ -18,13 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from threshcli.sideways.runs import Found, Layout, Runs, overlapped, pairs
-from threshcli.sideways.union import connected
+from threshcli.sideways.union import connected, numbers
 
 Array = npt.NDArray[Any]
 Connectivity = Literal["faces", "full"]
 
 YES, NO = -1, -2
-SLAB = 1 << 19
+SLAB = 1 << 18
 """Elements of a slab: its runs fit into the processor's cache."""
 
 
@@ -126,7 +126,7 @@ class Labelled(NamedTuple):
 def labelled(layout: Layout, low: Array, high: Array) -> Labelled:
     """The components of a block (items, *spatial), as far as they are connected within it."""
     found = Found(layout, low)
-    parent = np.arange(found.runs.starts.size)
+    parent = numbers(found.runs.starts.size).copy()
     owners, others = [], []
     for number, step in enumerate(layout.steps()):
         begin, first, last = found.overlaps(step, layout.widening)
@@ -225,18 +225,20 @@ def _joined(part: Part, front: Front | None, found: Labelled) -> tuple[Front, Ar
     NO, or the number of the component of the new front that they belong to."""
     layout, known = part.layout, 0 if front is None else front.flagged.size
     flagged = found.flagged if front is None else np.concatenate((front.flagged, found.flagged))
-    root, count = np.arange(flagged.size), flagged.size
+    root, count = numbers(flagged.size), flagged.size
     if front is not None:
         a, b = _across(layout, front, found)
-        root, count = connected(root, a, b + known)
+        root, count = connected(root.copy(), a, b + known)
     held = np.zeros(count, np.bool_)
     held[root[flagged]] = True
     number = np.full(count, NO)
     edge = layout.plane * (layout.spatial[0] - 1)
     first = found.runs.starts.size if part.ends else int(np.searchsorted(found.runs.ends, edge, "right"))
     ending = root[known + found.component[first:]]
-    at_end = np.unique(ending)
-    number[at_end] = np.arange(at_end.size)
+    ends_here = np.zeros(count, np.bool_)
+    ends_here[ending] = True
+    at_end = np.flatnonzero(ends_here)
+    number[at_end] = numbers(at_end.size)
     starts, ends = found.runs.at(slice(first, None))
     runs = Runs(np.maximum(starts - edge, 0), ends - edge)
     new = Front(runs, number[ending], held[at_end])
@@ -254,7 +256,7 @@ def _across(layout: Layout, front: Front, found: Labelled) -> tuple[Array, Array
     for step in layout.faces():
         reach = layout.widening
         first, last = overlapped(front.runs, starts - (step + reach), ends - (step - reach))
-        own, other = pairs(np.arange(count), first, last)
+        own, other = pairs(numbers(count), first, last)
         before.append(front.component[other])
         after.append(found.component[own])
     return np.concatenate(before), np.concatenate(after)

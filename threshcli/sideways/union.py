@@ -13,6 +13,18 @@ Array = npt.NDArray[Any]
 _FEW = 8  # the part of all nodes that still move under which these are picked out
 
 
+_COUNTED: list[Array] = [np.arange(1 << 10)]
+"""The numbers from 0, as far as they were asked for: they are compared with at every turn, and never change."""
+
+
+def numbers(count: int) -> Array:
+    """The numbers from 0 to `count` - 1, not to be altered."""
+    known = _COUNTED[0]
+    if known.size < count:
+        known = _COUNTED[0] = np.arange(1 << count.bit_length())
+    return known[:count]
+
+
 def connected(parent: Array, a: Array, b: Array) -> tuple[Array, int]:
     """The number of each node's component, from 0, and how many components there are. Nodes are connected by `parent`
     (a forest with parent[i] <= i, which is used up) and by edges from a[i] to b[i].
@@ -23,16 +35,16 @@ def connected(parent: Array, a: Array, b: Array) -> tuple[Array, int]:
     doi:10.1016/0196-6774(82)90008-6).
     """
     parent = flat(parent)
-    roots = np.flatnonzero(parent == np.arange(parent.size))
+    roots = np.flatnonzero(parent == numbers(parent.size))
     number = np.empty(parent.size, np.int64)
-    number[roots] = np.arange(roots.size)
+    number[roots] = numbers(roots.size)
     own = number[parent]
     a, b = own[a], own[b]
     different = np.flatnonzero(a != b)
     if not different.size:
         return own, roots.size
     a, b = a[different], b[different]
-    hooked = np.arange(roots.size)
+    hooked = numbers(roots.size).copy()
     np.minimum.at(hooked, np.maximum(a, b), np.minimum(a, b))
     joined, count = connected(hooked, a, b)
     return joined[own], count
