@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.bench import data, windows
+from tests.bench import data, sideways, windows
 from tests.bench.bars import BARS
 from tests.bench.lab import Lab
 from tests.bench.measure import Command, CommandFailed, Cost, race, run
@@ -19,7 +19,7 @@ from tests.bench.peers import PEERS
 from tests.bench.table import TITLES, Row, render
 
 ROOT = Path(__file__).parent.parent
-_SLOW = {"tiny", "pt", "scripts", "windows"}
+_SLOW = {"tiny", "pt", "scripts", "windows", "hysteresis"}
 """They import torch or scikit-image, again and again; what they run is tested below."""
 
 
@@ -151,4 +151,25 @@ def test_windows_are_raced_that_give_the_same(method: str, tmp_path: Path, capsy
     x = np.load(tmp_path / "x.npy")
     np.testing.assert_allclose(windows.ours(method, x)(), windows.theirs(method, x)(), rtol=1e-9, atol=1e-9)
     windows.main("ours", method, str(tmp_path / "x.npy"))
+    assert 0 < float(capsys.readouterr().out) < 60
+
+
+def test_hysteresis_is_raced_on_images_of_all_kinds(tmp_path: Path) -> None:
+    pytest.importorskip("skimage")
+    rows = sideways.hysteresis(Unhurried(tmp_path, 1 << 14, 1), "hysteresis")
+    assert len({row.bar for row in rows}) == len(sideways.LIMITS)
+    assert [row.met for row in rows[:2]] == [True, None]
+
+
+@pytest.mark.parametrize("kind", sideways.LIMITS)
+def test_hysteresis_is_raced_for_masks_that_are_the_same(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("skimage")
+    sideways.main("make", kind, "96", str(tmp_path / "x.npy"))
+    x = np.load(tmp_path / "x.npy")
+    mask = sideways.ours(kind, x)()
+    assert np.array_equal(mask, sideways.theirs(kind, x)())
+    assert 0 < np.count_nonzero(mask) < x.size
+    sideways.main("ours", kind, str(tmp_path / "x.npy"))
     assert 0 < float(capsys.readouterr().out) < 60

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 
 from tests.bench.lab import GIB, Lab
 from tests.bench.ranks import hard_ranks, ranks
+from tests.bench.sideways import hysteresis, pattern
 from tests.bench.table import Row
 from tests.bench.windows import windows
 
@@ -173,6 +174,8 @@ BARS: dict[str, Callable[[Lab, str], Sequence[Row]]] = {
     "ranks": ranks,
     "hard": hard_ranks,
     "windows": windows,
+    "hysteresis": hysteresis,
+    "nm": pattern,
     "pt": checkpoint,
     "memory": memory,
     "scripts": scripts,

@@ -55,6 +55,11 @@ class Lab:
         path = self.folder / f"{dtype}-{lengths}.npy"
         return self._make(path, lambda: [str(_HERE / "data.py"), str(path), dtype, lengths])
 
+    def made(self, name: str, *arguments: str) -> Path:
+        """A file of a name, made by a script that gets it as its last argument."""
+        path = self.folder / name
+        return self._make(path, lambda: [*arguments, str(path)])
+
     def _make(self, path: Path, arguments: Callable[[], list[str]]) -> Path:
         if path.name not in self._made:
             subprocess.run([sys.executable, *arguments()], check=True, stdin=subprocess.DEVNULL)
