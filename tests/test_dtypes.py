@@ -206,7 +206,8 @@ def test_what_lies_under_a_format_without_zero_has_no_code() -> None:
         (INT64, "9223372036854775808", None),
         (E8M0, "inf", None),
         (E8M0, "nan", 0xFF),
-        (DTYPES["complex64"], "1", None),
+        (DTYPES["complex64"], "1", 0x3F800000),
+        (DTYPES["complex64"], "1e39", None),
     ],
     ids=str,
 )
@@ -228,5 +229,8 @@ def test_dtypes_know_what_they_are() -> None:
     assert all(hasattr(torch, name) and repr(dtype) == name for name, dtype in DTYPES.items())
     assert [dtype.name for dtype in DTYPES.values() if not dtype.is_real] == ["complex32", "complex64", "complex128"]
     assert not opaque("float4_e2m1fn_x2").is_real
+    for dtype in DTYPES.values():
+        assert dtype.compared.name == str(getattr(torch, dtype.name).to_real()).removeprefix("torch.") or dtype.is_real
+        assert (dtype.compared is dtype) == dtype.is_real
     assert all(dtype.itemsize == getattr(torch, dtype.name).itemsize for dtype in REAL)
     assert len(set(REAL)) == len(REAL)

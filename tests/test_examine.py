@@ -69,7 +69,7 @@ def test_a_tensor_that_is_not_looked_at_says_why(files: Path) -> None:
     (file,) = examined(["m.safetensors"], selecting("a.*", exclude=("*.b",))).files
     assert told(file) == {"a.w": None, "a.b": "not selected", "z": "not selected"}
     (file,) = examined(["m.pt"]).files
-    assert told(file) == {"w": None, "c": "complex64 has no order"}
+    assert told(file) == {"w": None, "c": "complex64 has no order; --magnitude looks at abs(x)"}
     assert file.tensors[1].applied is False
 
 

@@ -38,8 +38,9 @@ class DType:
 
     `mantissa` and `bias` as in the format's definition; `top` is the largest key (that of infinity where the
     format has one, else of the largest finite value); `infinite` says whether top is infinity; `nan` is the code
-    of a NaN. `signed` is False for float8_e8m0fnu, whose codes are exponents and which has no zero. There is one
-    instance of each type, so types are compared by identity.
+    of a NaN. `signed` is False for float8_e8m0fnu, whose codes are exponents and which has no zero. A complex type has
+    two elements of its `part` in a row, the real one first. There is one instance of each type, so types are compared
+    by identity.
     """
 
     name: str
@@ -51,6 +52,7 @@ class DType:
     infinite: bool = False
     nan: int = 0
     signed: bool = True
+    part: DType | None = None
 
     def __repr__(self) -> str:
         return self.name
@@ -72,6 +74,11 @@ class DType:
     def is_real(self) -> bool:
         """Whether its values are ordered, so that a rule can compare them."""
         return self.kind in ("float", "int", "uint", "bool")
+
+    @cached_property
+    def compared(self) -> DType:
+        """The type in which elements are compared: their own; of complex ones that of the parts, in which abs(x) is."""
+        return self.part or self
 
     @cached_property
     def negative_zero(self) -> bool:
@@ -132,7 +139,10 @@ class DType:
 
     def encode(self, value: Real) -> int | None:
         """The bits that store `value`, or None where it is not representable: integers exactly and in range;
-        floats rounded, finite unless an infinity or NaN was asked for and the format has it."""
+        floats rounded, finite unless an infinity or NaN was asked for and the format has it. Complex: with an imaginary
+        part of 0, whose bits are the upper ones."""
+        if self.part is not None:
+            return self.part.encode(value)
         if self.kind == "float":
             return self._encode_float(value)
         if isinstance(value, float) or value.denominator != 1 or not self.is_real:
@@ -261,9 +271,9 @@ DTYPES: dict[str, DType] = {
         *(DType(f"uint{bits}", "uint", bits // 8) for bits in (16, 32, 64)),
         *(DType(f"int{bits}", "int", bits // 8) for bits in (8, 16, 32)),
         INT64,
-        DType("complex32", "complex", 4),
-        DType("complex64", "complex", 8),
-        DType("complex128", "complex", 16),
+        DType("complex32", "complex", 4, part=FLOAT16),
+        DType("complex64", "complex", 8, part=FLOAT32),
+        DType("complex128", "complex", 16, part=FLOAT64),
     )
 }
 """Every element type that a rule may meet, by name; containers add opaque ones that are only copied."""

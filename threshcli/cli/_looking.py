@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -48,10 +49,10 @@ Json = Annotated[
 ]
 
 
-def means_of(tensor: list[str] | None, exclude: list[str] | None, jobs: str, max_memory: str) -> Means:
+def means_of(given: Mapping[str, Any]) -> Means:
     """Which tensors are looked at and with what, from the command's arguments."""
-    selection = Selection(tuple(tensor or ()), tuple(exclude or ()))
-    workers, memory = jobs_of(jobs), parse_size(max_memory)
+    selection = Selection(tuple(given["tensor"] or ()), tuple(given["exclude"] or ()))
+    workers, memory = jobs_of(given["jobs"]), parse_size(given["max_memory"])
     from threshcli.executors.examine import Means  # late: mistakes are told before NumPy is loaded
 
-    return Means(selection=selection, jobs=workers, max_memory=memory)
+    return Means(selection=selection, magnitude=given["magnitude"], jobs=workers, max_memory=memory)

@@ -82,7 +82,7 @@ def command(outside: Outside) -> Callable[..., int]:
 
 def _run(given: Mapping[str, Any], outside: Outside) -> int:
     thresholds = _thresholds(given)
-    means = _looking.means_of(given["tensor"], given["exclude"], given["jobs"], given["max_memory"])
+    means = _looking.means_of(given)
     from threshcli.executors.examine import examine
     from threshcli.executors.hist import Hist
 

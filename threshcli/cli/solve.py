@@ -180,7 +180,7 @@ def _texts(item: TensorResult) -> Iterator[str]:
     for one in used:
         if isinstance(one, ThresholdUsed):
             values = one.values if one.values is not None else (one.value,)
-            yield from ("nan" if value is None else shortest(value, DTYPES[item.dtype]) for value in values)
+            yield from ("nan" if value is None else shortest(value, DTYPES[item.dtype].compared) for value in values)
 
 
 def shortest(value: Scalar, dtype: DType) -> str:

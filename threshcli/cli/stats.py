@@ -42,8 +42,9 @@ def command(outside: Outside) -> Callable[..., int]:
         color: options.Color = "auto",
         debug: options.Debug = False,
     ) -> int:
+        given = locals()
         wanted = parse_percentiles(percentiles)
-        means = _looking.means_of(tensor, exclude, jobs, max_memory)
+        means = _looking.means_of(given)
         from threshcli.executors.examine import examine
         from threshcli.executors.stats import Stats
 

@@ -97,7 +97,7 @@ def _run(given: dict[str, Any]) -> RunResult:
     specs, magnitude, compare = specs_of(given["threshold"], given["magnitude"]), given["magnitude"], given["compare"]
     sources = [source_of(spec) for spec in specs]
     terms = Terms(magnitude=magnitude, bins=given["bins"], ties=given["ties"])
-    means = _looking.means_of(given["tensor"], given["exclude"], given["jobs"], given["max_memory"])
+    means = _looking.means_of(given)
     from threshcli.executors.examine import examine
     from threshcli.executors.sweep import Sweep
 

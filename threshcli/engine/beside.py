@@ -137,8 +137,8 @@ class InTile:
         self._shape = (outer, length, inner) if whole else (-1, groups.m, inner)
 
     def cut(self, k: Kernels, x: Block, tile: Tile, *, nan: bool) -> Block:
-        groups, room = self._groups, room_of(k)
-        keys = magnitude_keys(elements_of(k, x), x.dtype, nan=nan, room=room).reshape(self._shape)
+        groups, room, seen = self._groups, room_of(k), k.seen(x)
+        keys = magnitude_keys(elements_of(k, seen), seen.dtype, nan=nan, room=room).reshape(self._shape)
         mask = nm_mask(keys, groups.n, groups.m, axis=1, partial=groups.partial, room=room)
         return k.load(mask.reshape(-1).view(np.uint8).data, BOOL)
 

@@ -105,7 +105,7 @@ class Cuts:
             for slot in rule.slots
             for key in [key for key in plan.bounds if slot_of(key) == slot.name] or slot.keys(1)
         }
-        dtype = plan.tensor.dtype
+        dtype = plan.tensor.dtype.compared
         self._tables = {
             key: Table(bound, dtype, rule.arithmetic(dtype))
             for key, bound in plan.bounds.items()

@@ -188,7 +188,7 @@ class FileRun:
                 self._write(self._residual, self._plan.residual, self._left, plan.residual_place, tile, worked.residual)
         else:
             if plan.view.swapped and not plan.out.swapped:
-                raw, crc = k.store(k.load(raw, plan.tensor.dtype, swapped=True)), None
+                raw, crc = k.store(k.load(raw, plan.tensor.dtype.compared, swapped=True)), None
             self._write(self._target, self._plan.output, self._written, plan.place, tile, raw, crc)
         self._settings.progress.advance(nbytes)
 

@@ -92,7 +92,7 @@ class Mapmaker:
     def _planned(self, subjects: Sequence[Subject]) -> Iterator[_Map]:
         offset, axes = 0, self.request.axes
         for whole in subjects:
-            rank, dtype = len(whole.piece.view.shape), whole.piece.dtype
+            rank, dtype = len(whole.piece.view.shape), whole.piece.dtype.compared
             subject = whole if rank else whole._replace(piece=whole.piece.as_line())
             for slot, source in self.request.thresholds.items():
                 if isinstance(source, Windowed):
@@ -135,7 +135,8 @@ class Mapmaker:
         lens = self.request.fit.terms(self.request.rule.magnitude).lens
         piece = made.subject.piece.box([(side.low, side.high) for side in box])
         data, usable = self.desk.elements(source, masks, piece, k)
-        values = native(lens.see(data, piece.dtype), lens.dtype(piece.dtype)).reshape(piece.view.shape)
+        kind = piece.dtype.compared
+        values = native(lens.see(data, kind), lens.dtype(kind)).reshape(piece.view.shape)
         usable = None if usable is None else usable.reshape(values.shape)
         arena = self._arenas.setdefault(id(k), Arena())
         arena.reset()

@@ -65,11 +65,12 @@ class Stretch(NamedTuple):
 
 
 class Population:
-    """Pieces in a row: (file, tensor, flat index) is the order of positions."""
+    """Pieces in a row: (file, tensor, flat index) is the order of positions. Complex elements are in it as their
+    magnitudes."""
 
     def __init__(self, pieces: Sequence[Piece]) -> None:
         self.pieces = tuple(pieces)
-        self.dtype = shared_dtype({piece.dtype for piece in pieces})
+        self.dtype = shared_dtype({piece.dtype.compared for piece in pieces})
         self._ends = list(accumulate(piece.view.elements for piece in pieces))
 
     @property

@@ -11,6 +11,7 @@ from threshcli.engine.beside import Job, dense, elements_of, walked_groups
 from threshcli.engine.crew import Crew
 from threshcli.engine.reading import read_elements
 from threshcli.kernels.base import Kernels
+from threshcli.kernels.complex import fitting
 from threshcli.plan.tensors import TensorPlan
 from threshcli.rules.base import Groups
 from threshcli.sideways.nm import magnitude_keys, nm_mask
@@ -67,8 +68,9 @@ def rank(job: Job, groups: Groups, item: TensorPlan, crew: Crew, room: Scratch, 
         for row in range(box.rows):
             start = box.start + row * box.step
             read_elements(job.source, view, start, start + box.elements, raw[row * size : (row + 1) * size])
-        x = k.load(raw, dtype, swapped=view.swapped)
-        keys = magnitude_keys(elements_of(k, x), dtype).reshape(box.shape)
+        k = fitting(k, dtype)
+        x = k.seen(k.load(raw, dtype, swapped=view.swapped))
+        keys = magnitude_keys(elements_of(k, x), x.dtype).reshape(box.shape)
         mask = nm_mask(keys, groups.n, groups.m, axis=1, partial=groups.partial).reshape(box.rows, box.elements)
         for row in range(box.rows):
             room.write(offset + box.start + row * box.step, mask[row].view(np.uint8).data)

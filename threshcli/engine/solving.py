@@ -73,7 +73,8 @@ class Solver:
         if not population.elements:
             return {slot: nobody(source) for slot, source in self._sources.items()}
         terms = self.request.fit.terms(self.request.rule.magnitude)
-        studies = [source.work(terms) for source in self._sources.values()]
+        dtypes = {piece.dtype for piece in population.pieces}
+        studies = [source.begin(terms, dtypes) for source in self._sources.values()]
         found = self.desk.answers(population, studies, self._looked_at(who))
         return {slot: self.request.fit.modified(answer) for slot, answer in zip(self._sources, found, strict=True)}
 
@@ -98,7 +99,7 @@ class Solver:
             }
         fit, size = self.request.fit, piece.view.elements // count
         terms = fit.terms(self.request.rule.magnitude)
-        studies = [[source.work(terms) for source in self._sources.values()] for _ in range(count)]
+        studies = [[source.begin(terms, {piece.dtype}) for source in self._sources.values()] for _ in range(count)]
         found = self.desk.slices(piece, axis, studies, self._looked_at(f"tensor {item.name!r}"))
         return {
             slot: Spread(source.text, axis, tuple(inside(fit.modified(answers[place]), size) for answers in found))

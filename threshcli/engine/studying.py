@@ -19,10 +19,11 @@ from threshcli.engine.maps import MapSources
 from threshcli.engine.population import Piece, Population, Stretch
 from threshcli.engine.reading import Bytes, read_elements
 from threshcli.errors import InputError, ThreshError
+from threshcli.kernels import _numpy_complex as pairs
 from threshcli.kernels import _numpy_convert as convert
 from threshcli.kernels.base import Kernels
 from threshcli.storage.local import Source
-from threshcli.studies.base import Array, Fold, Sample, Study, run_in_memory
+from threshcli.studies.base import VALUE, Array, Fold, Sample, Study, run_in_memory
 from threshcli.tiles import Tile, tile_elements
 
 _ALONE = 1 << 21  # bytes under which a second thread costs more than it gains
@@ -130,20 +131,22 @@ class Desk:
             raise InputError("changed while it was read", hint="run it again")
         data = _elements(source, piece, tile, k)
         mask = self._mask(maps, piece, tile, k, data)
-        if piece.dtype is not population.dtype:
-            data = convert.cast(data, piece.dtype, population.dtype)
 
         def room(count: int, kind: Any) -> Array:
             found: Array = np.frombuffer(k.buffer(count * np.dtype(kind).itemsize), kind)
             return found
 
+        own = piece.dtype.compared
+        if own is not population.dtype:
+            data = convert.cast(VALUE.see(data, own, room), own, population.dtype)
         return Sample(data, population.dtype, stretch.position, mask, room)
 
     def _mask(self, maps: MapSources, piece: Piece, tile: Tile, k: Kernels, data: Array) -> Array | None:
         """Which of these elements belong to the population; None for all."""
         mask: Array | None = None
         if self.ignore_zero:
-            mask = convert.native(data, piece.dtype) != 0
+            own = piece.dtype.compared
+            mask = convert.native(VALUE.see(data, own), own) != 0
         if piece.mask is not None:
             bound = piece.mask
             other = Piece(bound.path, bound.path, bound.fingerprint, bound.view, bound.dtype)
@@ -162,7 +165,7 @@ class Desk:
         memory; those that are too large for that, one by one like tensors."""
         if self.verify:
             self.check_stored(Population([piece]))
-        desk, count = replace(self, verify=False), len(studies)
+        desk, count, kind = replace(self, verify=False), len(studies), piece.dtype.compared
         slice_bytes = piece.view.elements // max(1, count) * piece.dtype.itemsize
         if slice_bytes > _GROUP:
             return [
@@ -182,7 +185,7 @@ class Desk:
                 masks = [None] * len(group) if mask is None else mask.reshape(data.shape)
                 for number, index in enumerate(group):
                     try:
-                        own = [run_in_memory(one, data[number], piece.dtype, masks[number]) for one in studies[index]]
+                        own = [run_in_memory(one, data[number], kind, masks[number]) for one in studies[index]]
                     except InputError as error:
                         where = f"{who} at index {index} of axis {axis}"
                         raise InputError(f"{where} {error.what}", hint=error.hint) from error
@@ -221,5 +224,5 @@ def _elements(source: Bytes, piece: Piece, tile: Tile, k: Kernels) -> Array:
     """Elements of a piece as `Lens.see` wants them stored."""
     raw = k.buffer(tile.count * piece.view.itemsize)
     read_elements(source, piece.view, tile.start, tile.stop, raw)
-    found: Array = np.asarray(k.load(raw, piece.dtype, swapped=piece.view.swapped).data)
-    return found
+    found: Array = np.asarray(k.load(raw, piece.dtype.compared, swapped=piece.view.swapped).data)
+    return found if piece.dtype.part is None else pairs.elements(found, piece.dtype)

@@ -10,6 +10,7 @@ from threshcli.engine.cuts import Cuts
 from threshcli.engine.reading import Bytes
 from threshcli.errors import InputError
 from threshcli.kernels.base import Block, Cut, Kernels
+from threshcli.kernels.complex import fitting
 from threshcli.plan.tensors import TensorPlan
 from threshcli.rules.base import Outcome, Rule
 from threshcli.spec import ZERO
@@ -44,6 +45,7 @@ class TensorWork:
     def tile(self, k: Kernels, raw: memoryview, tile: Tile, counts: Counts) -> Worked:
         """Work on the elements in `raw`; what it counts is added to `counts`."""
         plan, dtype = self._plan, self._plan.tensor.dtype
+        k = fitting(k, dtype)
         x = k.load(raw, dtype, swapped=plan.view.swapped)
         found = k.measure(x)
         cuts: list[Cut]

@@ -31,9 +31,10 @@ from threshcli.studies.base import Study
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
-    """Which tensors are looked at, and with what: so many workers, and memory for their buffers."""
+    """Which tensors are looked at, whether by magnitude, and with what: so many workers, memory for their buffers."""
 
     selection: Selection = field(default_factory=Selection)
+    magnitude: bool = False
     jobs: int = 1
     max_memory: int = 64 << 20
 
@@ -181,7 +182,9 @@ class Examiner:
         """Why a tensor is not looked at; None where it is."""
         if not self.means.selection.chosen(name):
             return "not selected"
-        return None if tensor.dtype.is_real else f"{tensor.dtype.name} has no order"
+        if tensor.dtype.is_real or (tensor.dtype.part is not None and self.means.magnitude):
+            return None
+        return f"{tensor.dtype.name} has no order" + ("; --magnitude looks at abs(x)" if tensor.dtype.part else "")
 
 
 def _names(contents: Contents, path: str) -> list[str]:

@@ -54,7 +54,7 @@ class Hist:
         self._seen += 1
         if self.most is not None and self._seen > self.most:
             return TensorResult(**subject.about())
-        dtype = subject.tensor.dtype
+        dtype = subject.tensor.dtype.compared
         try:
             found = {slot: self._bind(slot, source, subject) for slot, source in self.thresholds.items()}
             looked, known = self._survey(subject, found)
@@ -93,7 +93,8 @@ class Hist:
             return Looked(), known
         due = {slot: source for slot, source in found.items() if isinstance(source, Worked)}
         looked, *answers = subject.answers(
-            extent(self.terms.lens), *[tried(one.work(self.terms)) for one in due.values()]
+            extent(self.terms.lens),
+            *[tried(one.begin(self.terms, {subject.tensor.dtype})) for one in due.values()],
         )
         for (slot, source), answer in zip(due.items(), answers, strict=True):
             if isinstance(answer, Answer):

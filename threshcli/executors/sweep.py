@@ -14,7 +14,7 @@ from threshcli.executors.examine import Subject
 from threshcli.findings import SweepRow, TensorSweep
 from threshcli.kernels.base import Rank, Scalar
 from threshcli.spec import Number
-from threshcli.studies.base import tried
+from threshcli.studies.base import Study, tried
 from threshcli.studies.sweep import Cut, Part, Swept, Tie, sweep
 from threshcli.thresholds.base import Answer, Fixed, Terms, Worked
 
@@ -37,7 +37,7 @@ class Sweep:
         """Work the thresholds out over all tensors together, to be looked at one by one in the same order then."""
         population = Population([subject.piece for subject in subjects])
         self._starts = iter([population.start(index) for index in range(len(subjects))])
-        studies = [tried(source.work(self.terms)) for source in self._worked if population.elements]
+        studies = self._studies({subject.tensor.dtype for subject in subjects}, population.elements)
         answers = subjects[0].desk.answers(population, studies, "all inputs together") if subjects else []
         self._shared = self._found(answers)
 
@@ -46,11 +46,9 @@ class Sweep:
         elements, start = subject.piece.view.elements, next(self._starts, 0)
         found = self._shared
         if found is None:
-            found = self._found(
-                subject.answers(*[tried(source.work(self.terms)) for source in self._worked if elements])
-            )
+            found = self._found(subject.answers(*self._studies({subject.tensor.dtype}, elements)))
         found = [self._checked(item) for item in found]
-        dtype = subject.tensor.dtype
+        dtype = subject.tensor.dtype.compared
         cuts = [self._cut(item, dtype, start, elements) for item in found if isinstance(item, Fixed)]
         swept: Swept
         (swept,) = subject.answers(sweep(self.terms.lens, dtype, cuts))
@@ -67,6 +65,10 @@ class Sweep:
             zeros=swept.usable.zeros,
             energy=_float(swept.usable.energy),
         )
+
+    def _studies(self, dtypes: set[DType], elements: int) -> list[Study[Answer | InputError]]:
+        """The studies of the thresholds that are worked out, from so many elements of these dtypes."""
+        return [tried(source.begin(self.terms, dtypes)) for source in self._worked if elements]
 
     @property
     def _worked(self) -> list[Worked]:

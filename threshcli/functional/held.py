@@ -13,6 +13,7 @@ import numpy as np
 
 from threshcli.dtypes import DTYPES, DType
 from threshcli.errors import UsageError
+from threshcli.kernels._numpy_complex import elements
 from threshcli.kernels._numpy_convert import storage
 from threshcli.tiles import View, row_major
 
@@ -40,7 +41,8 @@ class Held:
     @property
     def values(self) -> np.ndarray[Any, Any]:
         """The elements in a row, stored as studies want them (threshcli.studies.base.Lens)."""
-        return np.frombuffer(self.data, storage(self.dtype))
+        found = np.frombuffer(self.data, storage(self.dtype))
+        return found if self.dtype.part is None else elements(found, self.dtype)
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill the buffer with the bytes from `offset` on, as a file does."""

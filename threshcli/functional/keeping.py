@@ -78,7 +78,7 @@ def gradient_threshold(
     """Keep x where its magnitude is above the threshold, 0 elsewhere: y = x if abs(x) > T else 0.
 
     Args:
-        input: Tensor or array of any shape and any real dtype, on any device: gradients, weights, deltas.
+        input: Tensor or array of any shape and any real or complex dtype, on any device: gradients, weights, deltas.
         threshold: A number of 0 or more, in the units of the input; a map; a spec that is worked out from abs(x), such
             as "zero90%" or "p99"; or what `topk_threshold` and its like returned for `magnitude=True`.
         compare: "gt", "ge", "lt" or "le", of abs(x) with T.

@@ -21,7 +21,7 @@ from threshcli.sideways.components import hysteresis_mask
 from threshcli.sideways.nm import magnitude_keys, nm_mask
 from threshcli.spec import Axes
 from threshcli.stats import Counts
-from threshcli.studies.base import Array
+from threshcli.studies.base import VALUE, Array
 from threshcli.studies.counted import extent
 from threshcli.thresholds.base import Extremes, Windowed
 from threshcli.tiles import Tile, tile_elements, tiles
@@ -43,7 +43,7 @@ def mask_of(looking: Looking) -> memoryview:
     """What the rule selects: one bool an element, as bytes in C order."""
     x, groups = looking.x, looking.rule.beside
     if isinstance(groups, Groups):
-        keys = magnitude_keys(x.values, x.dtype).reshape(x.shape)
+        keys = magnitude_keys(VALUE.see(x.values, x.dtype.compared), x.dtype.compared).reshape(x.shape)
         found = nm_mask(keys, groups.n, groups.m, axis=groups.axis, partial=groups.partial)
     else:
         low, high = (part.reshape(x.shape) for part in _compared(looking))
@@ -81,14 +81,14 @@ def window_map(
     source: Windowed, x: Held, fit: Fit, *, magnitude: bool, axes: Axes | None, mask: Array | None = None
 ) -> Array:
     """The thresholds of a source that looks at windows, in float64; UsageError or InputError where there are none."""
-    lens = fit.terms(magnitude).lens
-    values = convert.native(lens.see(x.values, x.dtype), lens.dtype(x.dtype)).reshape(x.shape)
+    lens, kind = fit.terms(magnitude).lens, x.dtype.compared
+    values = convert.native(lens.see(x.values, kind), lens.dtype(kind)).reshape(x.shape)
     usable = None if mask is None else mask.reshape(x.shape)
     if fit.ignore_zero:
         usable = values != 0 if usable is None else usable & (values != 0)
     source.check(len(x.shape), x.dtype, axes)
     sizes = source.spans(len(x.shape), axes) or (1,)
-    window = source.window(sizes, x.dtype, _extremes(source, x, fit, magnitude, usable))
+    window = source.window(sizes, kind, _extremes(source, x, fit, magnitude, usable))
     try:
         found = local_map(values, window, usable=usable, jobs=len(os.sched_getaffinity(0)))
     except OverflowError as error:
@@ -106,5 +106,5 @@ def _extremes(source: Windowed, x: Held, fit: Fit, magnitude: bool, usable: Arra
     if not source.needs_extremes:
         return 0, 0
     part = (x, None if usable is None else usable.reshape(-1))
-    looked = run(extent(fit.terms(magnitude).lens), [part], x.dtype)
+    looked = run(extent(fit.terms(magnitude).lens), [part], x.dtype.compared)
     return (0, 0) if looked.low is None or looked.high is None else (looked.low, looked.high)

@@ -17,6 +17,7 @@ from threshcli.functional.binding import Bindings, Subject
 from threshcli.functional.held import Held, dtype_of, hold, is_tensor
 from threshcli.functional.neighbours import Looking, mask_of, pieces
 from threshcli.kernels.base import Block, Cut, Kernels
+from threshcli.kernels.complex import fitting
 from threshcli.kernels.numpy import NumpyKernels
 from threshcli.plan.names import Names
 from threshcli.plan.request import Request
@@ -66,7 +67,7 @@ def prepare(
     out = rule.output(dtype) if out_dtype is None else named(out_dtype)
     refusal = rule.refusal(dtype, out)
     if refusal is not None:
-        raise UsageError(f"input: {refusal}", hint=rule.remedy(dtype) if dtype.is_real else None)
+        raise UsageError(f"input: {refusal}", hint=rule.remedy(dtype))
     rule.check(frozenset(slot for slot, value in given.items() if value is not None))
     request = Request(rule=rule, command="", thresholds={}, specs={}, names=Names())
     check_dtypes(request, dtype, out)
@@ -92,9 +93,8 @@ def named(dtype: Any) -> DType:
             name = np.dtype(dtype).name
         except TypeError:
             name = str(dtype)
-    if name not in DTYPES or not DTYPES[name].is_real:
-        known = ", ".join(item for item, kind in DTYPES.items() if kind.is_real)
-        raise UsageError(f"out_dtype {dtype!r} is not a dtype", hint=f"there are {known}")
+    if name not in DTYPES:
+        raise UsageError(f"out_dtype {dtype!r} is not a dtype", hint=f"there are {', '.join(DTYPES)}")
     return DTYPES[name]
 
 
@@ -143,7 +143,7 @@ def work(call: Call, x: Held, out: memoryview) -> None:
     """Write what the rule makes of `x` into the bytes of `out`, which may be those of `x`, tile by tile with NumPy's
     kernels. Errors leave `out` unfinished, so maps are best checked before."""
     cuts = Cuts(call.rule, planned(call), call.bindings.held)
-    k, mask = own_kernels(), call.mask(x)
+    k, mask = fitting(own_kernels(), call.dtype), call.mask(x)
     with k.session():
         for tile in tiles(x.elements, tile_elements(TILE, max(call.dtype.itemsize, call.out.itemsize))):
             k.reset()
@@ -168,7 +168,7 @@ def own_kernels() -> Kernels:
 def _worked(call: Call, cuts: Sequence[Cut], k: Kernels, x: Block) -> Block:
     rule = call.rule
     made = rule.apply(k, x, call.out, *cuts).out
-    if rule.keeps_nan and call.dtype.is_float and k.count(k.isnan(x)):
+    if rule.keeps_nan and call.dtype.compared.is_float and k.count(k.isnan(x)):
         check_nan(rule)
         made = rule.with_nan(k, x, made, call.out)
     return made

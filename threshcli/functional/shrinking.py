@@ -32,6 +32,7 @@ def soft_threshold(
 
     Args:
         input: Tensor or array of any shape, on any device, of floating point; of integers with a floating `out_dtype`.
+            Complex ones keep their phase: y = x * ((abs(x) - T) / abs(x)).
         threshold: A number of 0 or more, in the units of the input; a map with one value for each element; a spec that
             is worked out from abs(x), such as "universal" or "3mad"; or a threshold that was worked out.
         nan: "keep" (default: NaN passes with its bits), "fill=V" or "error".

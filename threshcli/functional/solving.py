@@ -16,7 +16,7 @@ from threshcli.functional.held import Held
 from threshcli.kernels import _numpy_convert as convert
 from threshcli.plan.fit import Fit
 from threshcli.spec import Number
-from threshcli.studies.base import Array, Sample, Study
+from threshcli.studies.base import VALUE, Array, Sample, Study
 from threshcli.thresholds.base import Answer, Bound, Fixed, Spread, Worked
 from threshcli.tiles import tile_elements, tiles
 
@@ -73,8 +73,8 @@ class Solved:
 
 def solve(source: Worked, held: Held, fit: Fit, *, magnitude: bool, axis: int | None, mask: Held | None) -> Solved:
     """Work a source out from an input, or along an axis of it; UsageError, InputError where that cannot be."""
-    if not held.dtype.is_real:
-        raise UsageError(f"the input is {held.dtype.name}, which has no order", hint="give its real part, or abs()")
+    if not (held.dtype.is_real or magnitude):
+        raise UsageError(f"the input is {held.dtype.name}, which has no order", hint="look at its magnitude")
     if axis is None:
         return Solved(source.text, (together(source, [held], fit, magnitude=magnitude, masks=[mask])[0],))
     rank = len(held.shape)
@@ -90,7 +90,7 @@ def solve(source: Worked, held: Held, fit: Fit, *, magnitude: bool, axis: int | 
         part = Held(np.ascontiguousarray(row).view(np.uint8).data, held.dtype, row.shape)
         chosen = None if wanted is None else np.ascontiguousarray(wanted[index])
         who = f"the input at index {index} of axis {axis}"
-        answers.append(_answer(source, [(part, chosen)], held.dtype, fit, magnitude, who))
+        answers.append(_answer(source, [(part, chosen)], fit, magnitude, who))
     return Solved(source.text, tuple(inside(answer, rows.shape[1]) for answer in answers), axis)
 
 
@@ -99,9 +99,8 @@ def together(
 ) -> list[Answer]:
     """One threshold for several inputs that are looked at as one, as the share of each in it."""
     masks = masks or [None] * len(parts)
-    dtype = shared_dtype({part.dtype for part in parts})
     pairs = [(part, None if mask is None else _truth(mask)) for part, mask in zip(parts, masks, strict=True)]
-    answer = _answer(source, pairs, dtype, fit, magnitude, "the input" if len(parts) == 1 else "the inputs together")
+    answer = _answer(source, pairs, fit, magnitude, "the input" if len(parts) == 1 else "the inputs together")
     found, start = [], 0
     for part in parts:
         found.append(inside(answer, part.elements, start))
@@ -117,15 +116,16 @@ def _truth(mask: Held) -> Array:
 def _answer(
     source: Worked,
     parts: Sequence[tuple[Held, Array | None]],
-    dtype: DType,
     fit: Fit,
     magnitude: bool,
     who: str,
 ) -> Answer:
     if not any(part.elements for part, _ in parts):
         return nobody(source)
+    dtypes = {part.dtype for part, _ in parts}
+    dtype, study = shared_dtype({dtype.compared for dtype in dtypes}), source.begin(fit.terms(magnitude), dtypes)
     try:
-        return fit.modified(run(source.work(fit.terms(magnitude)), parts, dtype, ignore_zero=fit.ignore_zero))
+        return fit.modified(run(study, parts, dtype, ignore_zero=fit.ignore_zero))
     except InputError as error:
         raise InputError(f"{who} {error.what}", hint=error.hint) from error
 
@@ -162,12 +162,12 @@ def _samples(
         else:
             pieces = [(max(a, start) - start, min(b, stop) - start) for a, b in wanted if a < stop and b > start]
         for a, b in pieces:
-            data = values[a:b]
+            data, own = values[a:b], part.dtype.compared
             chosen = None if mask is None else mask[a:b]
             if ignore_zero:
-                nonzero = convert.native(data, part.dtype) != 0
+                nonzero = convert.native(VALUE.see(data, own), own) != 0
                 chosen = nonzero if chosen is None else chosen & nonzero
-            if part.dtype is not dtype:
-                data = convert.cast(data, part.dtype, dtype)
+            if own is not dtype:
+                data = convert.cast(VALUE.see(data, own), own, dtype)
             yield Sample(data, dtype, start + a, chosen)
         start = stop

@@ -17,7 +17,8 @@ from threshcli.errors import UsageError
 from threshcli.functional.held import Held, hold
 from threshcli.functional.running import Call, check_nan, prepare, work
 from threshcli.kernels._torch_convert import BITS
-from threshcli.kernels.base import Block, Cut, Rank, Scalar, Tied
+from threshcli.kernels.base import Block, Cut, Kernels, Rank, Scalar, Tied
+from threshcli.kernels.complex import fitting
 from threshcli.kernels.torch import TorchKernels
 from threshcli.kernels.torch_tensors import TensorKernels, as_tensor, has_memory
 from threshcli.rules.base import Slot, crossed, slot_of
@@ -79,20 +80,29 @@ def memory(tensor: Tensor) -> memoryview:
 
 def select(call: Call, input: Tensor) -> Tensor:
     """The same with torch's kernels, on any device; gradients flow where the dtype has any."""
-    if not call.dtype.is_float or call.dtype.itemsize == 1:
+    kind = call.dtype.compared
+    if not kind.is_float or kind.itemsize == 1:
         return _on_bits(call, input)
-    k = TensorKernels(input.device)
-    x = Block(input, call.dtype)
+    if call.dtype.part is not None:
+        return torch.view_as_complex(_selected(call, input, torch.view_as_real(input.resolve_conj())).contiguous())
+    found = _selected(call, input, input)
+    return found.expand(input.shape) if found.shape != input.shape else found
+
+
+def _selected(call: Call, input: Tensor, data: Tensor) -> Tensor:
+    """What the rule makes of the elements in `data`, whose parts lie along a last axis if they are complex."""
+    k = fitting(TensorKernels(input.device), call.dtype)
+    x = Block(data, call.dtype)
     outcome = call.rule.apply(k, x, call.out, *_cuts(call, k, input))
     made = outcome.out
     if call.rule.keeps_nan:
         _check_nan(call, k, x)
         made = call.rule.with_nan(k, x, made, call.out)
     found: Tensor = made.data
-    return found.expand(input.shape) if found.shape != input.shape else found
+    return found
 
 
-def _check_nan(call: Call, k: TorchKernels, x: Block) -> None:
+def _check_nan(call: Call, k: Kernels, x: Block) -> None:
     if call.rule.nan_policy.action == "error" and k.count(k.isnan(x)):
         check_nan(call.rule)
 
@@ -122,7 +132,7 @@ def _flat_value(cut: Scalar | Block) -> Scalar | Block:
     return Block(cut.data.contiguous().reshape(-1).view(BITS[cut.dtype.itemsize]), cut.dtype)
 
 
-def _cuts(call: Call, k: TorchKernels, input: Tensor) -> list[Cut]:
+def _cuts(call: Call, k: Kernels, input: Tensor) -> list[Cut]:
     """The cuts of a whole tensor, by slot; of a rule that looks sideways the mask of what it selects."""
     mask = call.mask(hold(input, "input")) if call.rule.sideways else None
     if mask is not None:
@@ -156,8 +166,9 @@ def _map(call: Call, slot: str, bound: Mapped, input: Tensor) -> Block:
     value = call.bindings.maps[bound.path]
     data = value if isinstance(value, Tensor) else _from_held(hold(value, slot))
     data = data.to(input.device)
-    if not data.shape and call.dtype.is_float:
-        return Block(data.to(input.dtype).expand(input.shape), call.dtype)
+    kind = call.dtype.compared
+    if not data.shape and kind.is_float:
+        return Block(data.to(getattr(torch, kind.name)).expand(input.shape), kind)
     if not bound.made:
         _check_map(call, slot, data)
     return Block(data.expand(input.shape), bound.dtype)
@@ -187,7 +198,7 @@ def _check_map(call: Call, slot: str, data: Tensor) -> None:
         raise UsageError(f"{slot} holds negative values, and magnitudes never are", hint="give thresholds of 0 or more")
 
 
-def _is_crossed(k: TorchKernels, low: Cut, high: Cut) -> bool:
+def _is_crossed(k: Kernels, low: Cut, high: Cut) -> bool:
     """Whether the lower of two thresholds, of which one varies, is above the upper somewhere."""
     low, high = (cut.value if isinstance(cut, Tied) else cut for cut in (low, high))
     if not all(isinstance(cut, Scalar) or has_memory(cut.data) for cut in (low, high)):
@@ -199,7 +210,7 @@ def _is_crossed(k: TorchKernels, low: Cut, high: Cut) -> bool:
 
 def _spread(call: Call, bound: Spread, input: Tensor) -> Cut:
     """A threshold for each index along an axis."""
-    table = Table(bound, call.dtype, call.rule.arithmetic(call.dtype))
+    table = Table(bound, call.dtype.compared, call.rule.arithmetic(call.dtype))
     shape = [1] * input.dim()
     shape[bound.axis] = -1
     codes = torch.from_numpy(table.codes.view(f"i{table.dtype.itemsize}")).to(input.device)

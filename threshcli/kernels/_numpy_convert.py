@@ -18,7 +18,10 @@ NATIVE = (FLOAT64, FLOAT32)
 
 @lru_cache(maxsize=64)
 def storage(dtype: DType) -> np.dtype[Any]:
-    """The NumPy dtype that holds the elements: its own for float64/32 and integers, unsigned bits for the rest."""
+    """The NumPy dtype that holds the elements: its own for float64/32 and integers, unsigned bits for the rest; of
+    complex ones the parts, two in a row."""
+    if dtype.part is not None:
+        return storage(dtype.part)
     if dtype in NATIVE or dtype.kind in ("int", "uint"):
         return np.dtype(dtype.name)
     return np.dtype(f"u{dtype.itemsize}")

@@ -8,6 +8,9 @@ Both sets of kernels give the same bytes: comparisons are exact in every dtype, 
 calculates, NaN compares False with everything (so it is in no mask but `isnan`'s). What does calculate, `calculate` and
 `clip`, knows float32 and float64 only and rounds each result once, so that a rule's formula says what it gives to the
 last bit. Rules are written against this interface alone.
+
+Complex elements are met through `complex.ComplexKernels`, which know them by their parts and magnitudes; without those
+around them kernels know real elements, and of complex ones what `magnitudes`, `split`, `join` and `choose` say.
 """
 
 from __future__ import annotations
@@ -170,7 +173,7 @@ class Kernels(ABC):
 
     @abstractmethod
     def put(self, block: Block, mask: Mask, code: int) -> None:
-        """Write a number, by its code, into a block that was made here, where the mask holds."""
+        """Write a number, by its code, into a block of a real dtype that was made here, where the mask holds."""
 
     @abstractmethod
     def cast(self, x: Block, dtype: DType) -> Block:
@@ -195,6 +198,32 @@ class Kernels(ABC):
     def measure(self, x: Block, *, moments: bool = False, precise: bool = True) -> Measure:
         """Extremes and counts of x, with `moments` its sums; not `precise` may take squares in float32 in runs of
         256 elements before it sums in float64."""
+
+    def seen(self, x: Block) -> Block:
+        """What is compared of a block: its elements, of complex ones the magnitudes."""
+        return x
+
+    @abstractmethod
+    def magnitudes(self, x: Block) -> Block:
+        """abs(x) of complex elements, in the type of their parts; `_magnitudes` says how it is rounded."""
+
+    @abstractmethod
+    def split(self, x: Block) -> tuple[Block, Block]:
+        """The real and the imaginary parts of complex elements."""
+
+    @abstractmethod
+    def join(self, real: Block, imaginary: Block, dtype: DType) -> Block:
+        """The complex elements of `dtype` with these parts."""
+
+    @abstractmethod
+    def choose(self, mask: Mask, a: Block | int, b: Block | int, dtype: DType) -> Block:
+        """`select` for complex elements; an int is the code of a real number."""
+
+    def scaled(self, x: Block, factor: Block, dtype: DType) -> Block:
+        """Complex elements times real numbers, in the type of these, rounded once more to the complex `dtype`."""
+        parts = (self.calculate(self.cast(part, factor.dtype), "*", factor) for part in self.split(x))
+        real, imaginary = (self.cast(part, dtype.compared) for part in parts)
+        return self.join(real, imaginary, dtype)
 
     def where(self, mask: Mask, a: Block | Number, b: Block | Number, dtype: DType) -> Block:
         """a where mask, else b, as `dtype`: numbers are encoded, blocks of another dtype cast."""

@@ -21,9 +21,10 @@ from threshcli.kernels import _numpy_convert as convert
 from threshcli.kernels import _numpy_measure as measuring
 from threshcli.kernels._arena import Arena, Array
 from threshcli.kernels._numpy_compare import against
+from threshcli.kernels._numpy_complex import NumpyPairs
 from threshcli.kernels._numpy_convert import NATIVE, storage
 from threshcli.kernels._numpy_tables import Tables
-from threshcli.kernels.base import Block, Kernels, MapCompare, Mask, Measure, Operator
+from threshcli.kernels.base import Block, MapCompare, Mask, Measure, Operator
 
 _any = np.logical_or.reduce  # the method passes through Python
 
@@ -37,7 +38,7 @@ def _bounds(dtype: DType, keys: Range, magnitude: bool) -> tuple[Any, Any]:
     return low, kind(dtype.number(keys.high)) if keys.high < limits.high else None
 
 
-class NumpyKernels(Kernels):
+class NumpyKernels(NumpyPairs):
     """Kernels over NumPy arrays in reused buffers."""
 
     def __init__(self) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from threshcli.dtypes import DType, Range
 from threshcli.errors import DeviceError
 from threshcli.kernels import _torch_arithmetic as arithmetic
+from threshcli.kernels._torch_complex import TorchPairs
 from threshcli.kernels._torch_convert import (
     BITS,
     NATIVE,
@@ -29,7 +30,7 @@ from threshcli.kernels._torch_convert import (
     whole,
     widened,
 )
-from threshcli.kernels.base import Block, Kernels, MapCompare, Mask, Measure, Operator
+from threshcli.kernels.base import Block, MapCompare, Mask, Measure, Operator
 from threshcli.tiles import LEAF
 
 
@@ -48,7 +49,7 @@ def check_device(device: str) -> str:
     )
 
 
-class TorchKernels(Kernels):
+class TorchKernels(TorchPairs):
     """Kernels over torch tensors on one device."""
 
     def __init__(self, device: str) -> None:

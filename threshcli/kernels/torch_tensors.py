@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from threshcli.dtypes import DType, Range
+from threshcli.kernels._torch_complex_tensors import TensorPairs
 from threshcli.kernels._torch_convert import BITS, OPERATORS, signed
 from threshcli.kernels.base import Block, Cut, MapCompare, Mask, Operator, Scalar, Tied
 from threshcli.kernels.torch import TorchKernels
@@ -32,7 +33,7 @@ def has_memory(tensor: Tensor) -> bool:
     return True
 
 
-class TensorKernels(TorchKernels):
+class TensorKernels(TensorPairs, TorchKernels):
     """Kernels over tensors on one device; see the top of this module."""
 
     def __init__(self, device: torch.device) -> None:

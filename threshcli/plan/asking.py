@@ -136,7 +136,6 @@ def _thresholds_of(asked: Mapping[Slot, Sequence[str]]) -> tuple[dict[str, str],
 def _out_dtype(name: str | None) -> DType | None:
     if name is None or name == "keep":
         return None
-    if name not in DTYPES or not DTYPES[name].is_real:
-        known = ", ".join(item for item, dtype in DTYPES.items() if dtype.is_real)
-        raise UsageError(f"--out-dtype {name!r} is not a dtype", hint=f"there are {known}")
+    if name not in DTYPES:
+        raise UsageError(f"--out-dtype {name!r} is not a dtype", hint=f"there are {', '.join(DTYPES)}")
     return DTYPES[name]

@@ -102,7 +102,7 @@ def check_dtypes(request: Request, dtype: DType, out: DType) -> None:
     if policy.action == "keep" and request.rule.decides and dtype.is_float and not out.is_float:
         hint = "use --nan below, above or fill=V" if request.rule.levels else "leave it out, or use --nan fill=V"
         raise UsageError(f"--nan keep cannot keep NaN in {out.name}", hint=hint)
-    if out is dtype or out.is_float or request.rule.decides:
+    if out is dtype or out.compared.is_float or request.rule.decides:
         return
     fits = not dtype.is_float and dtype.is_real and out.kind in ("int", "uint")
     if not fits or not (out.keys.low <= dtype.keys.low and dtype.keys.high <= out.keys.high):
@@ -199,6 +199,7 @@ def _mask(request: Request, where: Place, maps: Maps) -> Mapped | None:
 def _check_source(request: Request, source: Worked, slot: Slot, tensor: Tensor) -> None:
     """UsageError where a source that is worked out from data cannot serve this rule or this tensor."""
     rule, scope = request.rule, request.fit.scope
+    source.check({tensor.dtype})
     if source.several and not slot.many:
         raise UsageError(f"{source.text} gives several cuts, and {request.command} takes one", hint="use otsu")
     if source.keeps_largest and getattr(rule, "compare", None) in ("lt", "le"):

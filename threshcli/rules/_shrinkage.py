@@ -3,6 +3,8 @@
 Elements and thresholds are rounded to float32 (floats of 32, 16 and 8 bits) or float64 (float64 and integers), compared
 and calculated with there, one rounding an operation, and the result is rounded once to the output's dtype. A cut by
 rank says which elements are selected; at the cut the formulas give 0, above it or not, so ties change no value.
+
+Complex elements are multiplied, part by part, by a real number that is worked out from their magnitude.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import ClassVar
 from threshcli.dtypes import FLOAT32, FLOAT64, DType, Range
 from threshcli.kernels.base import Block, Cut, Kernels, Mask, Rank, Scalar, Tied
 from threshcli.rules.base import Outcome, Rule
+from threshcli.spec import ONE
 
 Limit = Block | int
 """A threshold in the type of the arithmetic: one value an element, or the code of a number."""
@@ -27,14 +30,14 @@ class Shrinkage(Rule):
     magnitude: ClassVar[bool] = True
 
     def arithmetic(self, dtype: DType) -> DType:
-        return FLOAT32 if dtype.is_float and dtype is not FLOAT64 else FLOAT64
+        return FLOAT32 if dtype.compared.is_float and dtype.compared is not FLOAT64 else FLOAT64
 
     def operator(self) -> str:
         return "|x| > T"
 
     def refusal(self, dtype: DType, out: DType) -> str | None:
         refused = super().refusal(dtype, out)
-        if refused is None and not out.is_float:
+        if refused is None and not out.compared.is_float:
             return f"{out.name} has no fractions, and shrinkage makes some"
         if refused is None and not out.signed:
             return f"{out.name} has no zero to shrink to"
@@ -56,21 +59,32 @@ class Shrinkage(Rule):
 
     def _applied(self, k: Kernels, x: Block, out: DType, *cuts: Cut) -> Outcome:
         kind = self.arithmetic(x.dtype)
-        wide = k.cast(x, kind)
+        wide = k.cast(k.seen(x), kind)
         limits = [k.bound(cut, kind, up=False) for cut in cuts]
         over = [exceeds(k, wide, limit) for limit in limits]
         chosen = [
             k.compare(x, "gt", cut, magnitude=True) if isinstance(cut, Rank | Tied) else mask
             for cut, mask in zip(cuts, over, strict=True)
         ]
-        return Outcome(k.cast(self.shrunk(k, wide, limits, over, chosen), out), chosen[0])
+        if x.dtype.part is None:
+            return Outcome(k.cast(self.shrunk(k, wide, limits, over, chosen), out), chosen[0])
+        infinite = k.within(wide, Range(kind.top, kind.top))  # it stays what it is
+        factor = k.select(infinite, ONE.stored(kind), self.factor(k, wide, limits, over, chosen), kind)
+        return Outcome(k.select(over[0], k.scaled(x, factor, out), 0, out), chosen[0])
 
     @abstractmethod
     def shrunk(
         self, k: Kernels, x: Block, limits: Sequence[Limit], over: Sequence[Mask], chosen: Sequence[Mask]
     ) -> Block:
-        """The elements by the formula. For each limit, `over` says where abs(x) is above it, `chosen` also where an
+        """Real elements by the formula. For each limit, `over` says where abs(x) is above it, `chosen` also where an
         element equal to it is above it by rank."""
+
+    def factor(
+        self, k: Kernels, size: Block, limits: Sequence[Limit], over: Sequence[Mask], chosen: Sequence[Mask]
+    ) -> Block:
+        """By what complex elements of these magnitudes are multiplied, so that they keep their phase: what the formula
+        makes of the magnitude, divided by it. Where it is not over the limit, or infinite, anything."""
+        return k.calculate(self.shrunk(k, size, limits, over, chosen), "/", size)
 
 
 def exceeds(k: Kernels, x: Block, limit: Limit) -> Mask:

@@ -17,9 +17,15 @@ class Solved(Rule):
     slots: ClassVar[tuple[Slot, ...]] = (THRESHOLD._replace(many=True),)
     keeps_nan: ClassVar[bool] = False
 
+    def refusal(self, dtype: DType, out: DType) -> str | None:
+        return super().refusal(dtype, dtype)
+
+    def remedy(self, dtype: DType) -> str:
+        return super().remedy(dtype) if dtype.part is None else "--magnitude looks at abs(x)"
+
     def apply(self, k: Kernels, x: Block, out: DType, *cuts: Cut) -> Outcome:
         selected = k.compare(x, "gt", cuts[0], magnitude=self.magnitude)
-        cut, dtype = cuts[0], x.dtype
+        cut, dtype = cuts[0], x.dtype.compared
         if isinstance(cut, Tied):
             cut = cut.value
         elif isinstance(cut, Scalar) and not isinstance(cut, Rank) and dtype.is_float:

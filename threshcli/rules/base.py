@@ -229,15 +229,17 @@ class Rule(ABC):
     def arithmetic(self, dtype: DType) -> DType:
         """The type in which elements of this dtype meet a number that is a threshold: it is rounded to that if it is a
         float. Their own, unless the rule calculates in another."""
-        return dtype
+        return dtype.compared
 
     def refusal(self, dtype: DType, out: DType) -> str | None:
         """Why the rule cannot make elements of `out` of those of `dtype`, or None where it can."""
-        if dtype.is_real:
+        if dtype.is_real and out.is_real:
             return None
-        if dtype.kind != "complex":
+        if dtype.kind == "opaque":
             return f"{dtype.name} can only be copied"
-        return f"magnitudes of {dtype.name} are not supported yet" if self.magnitude else f"{dtype.name} has no order"
+        if dtype.part is not None and not self.magnitude:
+            return f"{dtype.name} has no order"
+        return None if dtype.part and out.part else f"{dtype.name} does not become {out.name}"
 
     def moves_all(self, dtype: DType, out: DType, found: Measure, cuts: Sequence[Cut]) -> bool:
         """Whether it is certain, of a block without NaN, that what is selected becomes another value but zero, and all
@@ -246,6 +248,12 @@ class Rule(ABC):
 
     def remedy(self, dtype: DType) -> str:
         """What to do where all tensors are refused, the first for its dtype: a hint."""
+        if dtype.part is not None:
+            if self.magnitude:
+                return "leave --out-dtype out, or give a complex one"
+            return "rules that compare abs(x) take it, such as gradient"
+        if dtype.is_real:
+            return "give a real --out-dtype"
         return "list names and dtypes with: thresh info FILE"
 
     @classmethod

@@ -20,7 +20,8 @@ class Firm(Shrinkage):
     shrinkage (Gao & Bruce 1997, Statistica Sinica 7, 855-874). Equal thresholds make it hard with a strict comparison,
     an infinite --high makes it soft at --low. Calculated as soft is: in float32 for floats of 32, 16 and 8 bits, else
     in float64, rounded once to the output's dtype; integers need a floating-point --out-dtype. Where the product has no
-    normal number of that type near it, the quotient is taken first.
+    normal number of that type near it, the quotient is taken first. Complex x are multiplied by what becomes of abs(x),
+    divided by abs(x), so that they keep their phase.
 
     Example: thresh firm noisy.npy --low 2sigma --high 4sigma -o clean.npy
     """

@@ -18,6 +18,7 @@ class Garrote(Shrinkage):
     doi:10.1080/00401706.1995.10484371; Gao 1998, doi:10.1080/10618600.1998.10474789), between soft and hard. Calculated
     as soft is: in float32 for floats of 32, 16 and 8 bits, else in float64, rounded once to the output's dtype;
     integers need a floating-point --out-dtype. 0 becomes 0 at T = 0, too; an infinite T leaves zeros.
+    Complex x keep their phase.
 
     Example: thresh garrote noisy.npy -t universal -o clean.npy
     """
@@ -25,8 +26,14 @@ class Garrote(Shrinkage):
     def shrunk(
         self, k: Kernels, x: Block, limits: Sequence[Limit], over: Sequence[Mask], chosen: Sequence[Mask]
     ) -> Block:
-        found = k.calculate(limits[0], "/", x)  # its sign goes with the square
-        found = k.calculate(found, "*", found, into=found)
-        found = k.calculate(ONE.stored(x.dtype), "-", found, into=found)
+        found = self.factor(k, x, limits, over, chosen)
         found = k.calculate(x, "*", found, into=found)
         return k.select(over[0], found, 0, x.dtype)
+
+    def factor(
+        self, k: Kernels, size: Block, limits: Sequence[Limit], over: Sequence[Mask], chosen: Sequence[Mask]
+    ) -> Block:
+        """1 - (T / abs(x))^2."""
+        found = k.calculate(limits[0], "/", size)  # its sign goes with the square
+        found = k.calculate(found, "*", found, into=found)
+        return k.calculate(ONE.stored(size.dtype), "-", found, into=found)

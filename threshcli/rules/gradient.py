@@ -16,7 +16,8 @@ class Gradient(Rule):
     """Keep x where |x| is above the threshold, 0 elsewhere.
 
     Formula: y = x if abs(x) > T else 0. For saved gradients, weights and deltas; --residual OUT writes what was
-    dropped, x - y, for error feedback. The summary shows the norm before and after.
+    dropped, x - y, for error feedback. The summary shows the norm before and after. Of
+    complex x, both parts stay or go.
 
     Example: thresh gradient grads.pt -t 1e-3 --residual left.pt -o sparse.pt
     """

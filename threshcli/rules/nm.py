@@ -62,7 +62,7 @@ class Nm(Rule):
 
     def apply(self, k: Kernels, x: Block, out: DType, *cuts: Cut) -> Outcome:
         mask = selected_by(k, cuts)
-        selected = k.both(mask, k.invert(k.isnan(x))) if x.dtype.is_float else mask
+        selected = k.both(mask, k.invert(k.isnan(x))) if x.dtype.compared.is_float else mask
         return Outcome(k.where(mask, x, self.fill, out), selected)
 
     def with_nan(self, k: Kernels, x: Block, made: Block, out: DType) -> Block:

@@ -20,7 +20,8 @@ class Soft(Shrinkage):
     Formula: y = sign(x) * max(abs(x) - T, 0): soft thresholding (Donoho 1995, doi:10.1109/18.382009). Floats of 32, 16
     and 8 bits are calculated in float32, float64 and integers in float64, the result is rounded once to the output's
     dtype; T is rounded to the type of the arithmetic. Integers need a floating-point --out-dtype. An infinite T leaves
-    zeros. An element that a cut by rank (top1000) puts above it and that is equal to it becomes 0, as the formula says.
+    zeros. Complex x keep their phase: x * ((abs(x) - T) / abs(x)). An element that a cut by rank (top1000) puts above
+    it and that is equal to it becomes 0, as the formula says.
 
     Example: thresh soft noisy.npy -t universal -o clean.npy
     """

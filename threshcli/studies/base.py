@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -26,6 +26,7 @@ import numpy.typing as npt
 
 from threshcli.dtypes import DTYPES, FLOAT64, DType
 from threshcli.errors import InputError
+from threshcli.kernels import _numpy_complex as pairs
 from threshcli.kernels._numpy_convert import native
 
 Array = npt.NDArray[Any]
@@ -37,22 +38,28 @@ A = TypeVar("A")
 
 @dataclass(frozen=True, slots=True)
 class Lens:
-    """How elements are looked at: as they are, by magnitude, or by their distance from a centre (in float64)."""
+    """How elements are looked at: as they are, by magnitude, or by their distance from a centre (in float64). Complex
+    elements are their magnitudes, whatever the lens, unless it shows a `part`: 0 the real, 1 the imaginary one."""
 
     magnitude: bool = False
     centre: float | None = None
+    part: int | None = None
 
     def dtype(self, dtype: DType) -> DType:
         """The dtype of what is seen of elements of `dtype`: magnitudes of integers are unsigned, abs(-128) is 128."""
         if self.centre is not None:
             return FLOAT64
+        dtype = dtype.compared
         if self.magnitude and dtype.kind == "int":
             return DTYPES[f"uint{dtype.bits}"]
         return dtype
 
     def see(self, data: Array, dtype: DType, room: Room = np.empty) -> Array:
         """Elements as they are stored (NumPy's own dtype for float32/64 and integers, unsigned bits for the narrow
-        float formats and bool), seen through the lens, stored as `self.dtype(dtype)` is. `room` makes new arrays."""
+        float formats and bool), seen through the lens, stored as `self.dtype(dtype)` is. `room` makes new arrays.
+        Complex ones, as `_numpy_complex.elements` has them, come with the dtype of their parts."""
+        if pairs.is_complex(data):
+            return self._of_pairs(pairs.parts_of(data, dtype), dtype, room)
         if self.centre is not None:
             with np.errstate(all="ignore"):  # a signalling NaN, a distance beyond float64
                 distance = room(data.size, np.float64)
@@ -68,6 +75,15 @@ class Lens:
         bits = data.view(f"u{dtype.itemsize}")
         found: Array = np.bitwise_and(bits, bits.dtype.type(dtype.sign - 1), out=room(bits.size, bits.dtype))
         return found.view(data.dtype)
+
+    def _of_pairs(self, parts: Array, dtype: DType, room: Room) -> Array:
+        """What is seen of complex elements; a part is NaN where the magnitude is not finite."""
+        found = pairs.magnitudes(parts, dtype, room(parts.size // 2, parts.dtype))
+        if self.part is not None:
+            unusable = ~np.isfinite(native(found, dtype))
+            found[:] = parts[self.part :: 2]
+            found.view(f"u{dtype.itemsize}")[unusable] = dtype.nan
+        return replace(self, part=None).see(found, dtype, room)
 
 
 VALUE, MAGNITUDE = Lens(), Lens(magnitude=True)

@@ -16,7 +16,7 @@ is pending, too, until a map has been made of the tensor.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
@@ -179,11 +179,12 @@ class Threshold(ABC):
 
 class Terms(NamedTuple):
     """What a source that is worked out from data is told: whether the rule compares abs(x), bins for histograms of
-    floats, what becomes of elements equal to a cut by rank."""
+    floats, what becomes of elements equal to a cut by rank, whether elements are complex."""
 
     magnitude: bool = False
     bins: int = 256
     ties: Ties = "first"
+    complex: bool = False
 
     @property
     def lens(self) -> Lens:
@@ -202,6 +203,10 @@ class Worked(Threshold):
     """Whether it gives several cuts, for rules that take them."""
     keeps_largest: ClassVar[bool] = False
     """Whether it says how many of the largest elements stay."""
+    ordered: ClassVar[bool] = False
+    """Whether it needs x in order, even for rules that compare abs(x)."""
+    alike: ClassVar[bool] = False
+    """Whether it looks at the parts of complex x, for which all x have to be of one type."""
 
     text: str
 
@@ -212,6 +217,25 @@ class Worked(Threshold):
 
     def bind(self, tensor: Fitted, maps: Maps) -> Pending:
         return Pending(self.text, self)
+
+    def check(self, dtypes: Collection[DType]) -> None:
+        """UsageError where elements of these dtypes are none that it can be worked out from together."""
+        strange = next((dtype for dtype in dtypes if dtype.part is not None), None)
+        if strange is not None and self.ordered:
+            hint = "use what looks at abs(x), such as universal or p90, or 2sigma"
+            raise UsageError(f"has no {self.text}: {strange.name} has no order", hint=hint)
+        if strange is not None and self.alike and len(set(dtypes)) > 1:
+            names = " and ".join(sorted(dtype.name for dtype in dtypes))
+            raise UsageError(f"has no {self.text}: {names} are not of one type", hint="use --scope tensor")
+
+    def begin(self, terms: Terms, dtypes: Collection[DType]) -> Study[Answer]:
+        """`work` over elements of these dtypes; the study raises InputError where `check` refuses them."""
+        try:
+            self.check(dtypes)
+        except UsageError as error:
+            raise InputError(error.what, hint=error.hint) from error
+        parts = any(dtype.part is not None for dtype in dtypes)
+        return (yield from self.work(terms._replace(complex=parts)))
 
     @abstractmethod
     def work(self, terms: Terms) -> Study[Answer]:

@@ -22,11 +22,12 @@ class Mad(Worked):
     """`3mad`: so many median absolute deviations above the median; for rules that compare abs(x), so many from zero.
 
     Formula: median + K * 1.4826 * MAD, or K * 1.4826 * MAD, with MAD = median(abs(x - median(x))), in float64
-    (Rousseeuw & Croux 1993, doi:10.1080/01621459.1993.10476408).
+    (Rousseeuw & Croux 1993, doi:10.1080/01621459.1993.10476408). Complex x have no median.
     """
 
     form: ClassVar[str] = "3mad"
     meaning: ClassVar[str] = "median and its absolute deviation"
+    ordered: ClassVar[bool] = True
 
     factor: Fraction
 

@@ -52,7 +52,7 @@ class Sauvola(Windowed):
 
     def check(self, rank: int, dtype: DType, axes: Axes | None) -> None:
         super().check(rank, dtype, axes)
-        if self.r is None and dtype.is_float:
+        if self.r is None and dtype.compared.is_float:
             raise UsageError(
                 f"{self.text} needs R for {dtype.name}, the largest standard deviation that there may be",
                 hint=f"write {self.text},R=1, or {self.text},R=auto for half of max - min",

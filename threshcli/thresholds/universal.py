@@ -20,7 +20,8 @@ class Universal(Worked):
     """`universal`: what the largest of n values of white noise hardly exceeds.
 
     Formula: sigma * sqrt(2 ln n), with the noise estimated as sigma = median(abs(x)) / 0.6745, in float64 (Donoho &
-    Johnstone 1994, doi:10.1093/biomet/81.3.425).
+    Johnstone 1994, doi:10.1093/biomet/81.3.425). The constant is that of real noise: the deviation of complex noise,
+    over both parts, is taken for 1.234 times what it is, which `--scale 0.81` sets right.
     """
 
     form: ClassVar[str] = "universal"

@@ -1,0 +1,69 @@
+"""Complex tensors as they are, so that gradients flow: their data is `torch.view_as_real` of them, and the parts lie
+along a last axis. So torch's rules for real tensors give its gradients of complex ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from threshcli.dtypes import DType
+from threshcli.kernels._torch_complex import magnitudes
+from threshcli.kernels._torch_convert import BITS, signed
+from threshcli.kernels.base import Block, Kernels, Mask
+
+
+class TensorPairs(Kernels):
+    """What `TensorKernels` do with complex elements."""
+
+    def magnitudes(self, x: Block) -> Block:
+        return Block(_magnitude(x.data, x.dtype.compared), x.dtype.compared)
+
+    def split(self, x: Block) -> tuple[Block, Block]:
+        return Block(x.data[..., 0], x.dtype.compared), Block(x.data[..., 1], x.dtype.compared)
+
+    def join(self, real: Block, imaginary: Block, dtype: DType) -> Block:
+        return Block(torch.stack((real.data, imaginary.data), -1), dtype)
+
+    def choose(self, mask: Mask, a: Block | int, b: Block | int, dtype: DType) -> Block:
+        first, second = (_pairs(value, dtype, mask.device) for value in (a, b))
+        return Block(torch.where(mask.unsqueeze(-1), first, second), dtype)
+
+
+def _pairs(value: Block | int, dtype: DType, device: torch.device) -> Tensor:
+    """An operand with its parts along the last axis."""
+    if isinstance(value, Block):
+        found: Tensor = value.data
+        return found
+    part = dtype.compared
+    codes = torch.tensor([signed(value, part), 0], dtype=BITS[part.itemsize], device=device)
+    return codes.view(getattr(torch, part.name))
+
+
+class _Magnitude(torch.autograd.Function):
+    """abs(x) by the kernels' definition; its gradient is that of torch.abs: x / abs(x), and 0 at 0."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(parts: Tensor, dtype: DType) -> Tensor:
+        bits = parts.detach().contiguous().view(BITS[dtype.itemsize])
+        return magnitudes(Block(bits[..., 0], dtype), Block(bits[..., 1], dtype)).view(parts.dtype)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[0])
+        ctx.kind = inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (parts,) = ctx.saved_tensors
+        size = _magnitude(parts, ctx.kind).unsqueeze(-1)
+        usable = (size != 0) & size.isfinite() & (grads[0].unsqueeze(-1) != 0)
+        direction = torch.where(usable, parts, 0) / torch.where(usable, size, 1)
+        return torch.where(usable, grads[0].unsqueeze(-1) * direction, 0), None
+
+
+_magnitude: Callable[..., Tensor] = _Magnitude.apply
