@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -181,7 +183,8 @@ def test_what_cannot_be_used_leaves_windows_and_where_nothing_is_left_nothing_is
     np.save("m.npy", np.where((np.arange(30) >= 6) & (np.arange(30) < 12), 0, 1))
     np.save("y.npy", y)
     only = ("--estimate-mask", "m.npy", "-o", "o.npy", "--overwrite")
-    for arguments in (("binary", "-t"), ("variable", "-t"), ("band", "--high", "1e9", "--low")):
+    ends = (("band", "--high", "1e9", "--low"), ("firm", "--high", "1e9", "--low"))
+    for arguments in (*((rule, "-t") for rule in ("binary", "variable", "hard", "soft", "garrote", "levels")), *ends):
         done(arguments[0], "y.npy", *arguments[1:], "local-mean:3", *only)
         assert (np.load("o.npy")[7:11] == 0).all()
     done("band", "y.npy", "--outside", "--low", "local-mean:3", "--high", "1e9", *only)
@@ -196,6 +199,22 @@ def test_zeros_and_what_a_mask_leaves_out_leave_windows(folder: Path) -> None:
     np.save("m.npy", np.array([[1, 1, 0, 0, 1]]))
     assert made("local-mean:1x3", "x.npy", "--ignore-zero").tolist() == [[4, 6, 6, 5, 2]]
     assert made("local-mean:1x3", "x.npy", "--estimate-mask", "m.npy").tolist()[0] == [4 / 3, 2, 4, 2, 2]
+
+
+def test_a_pipe_is_read_once_and_a_file_is_replaced_by_what_it_gave(folder: Path) -> None:
+    """The map is that of the file as it was, and nothing is left of it."""
+    x = data(40, 41)
+    wanted = np.where(x > SPECS["niblack:5"](x), x, 0)
+    np.save("x.npy", x)
+    os.mkfifo("pipe")
+    writer = Thread(target=Path("pipe").write_bytes, args=[Path("x.npy").read_bytes()])
+    writer.start()
+    done("variable", "pipe", "-t", "niblack:5", "-o", "y.npy")
+    writer.join()
+    done("variable", "x.npy", "-t", "niblack:5", "--in-place")
+    close(np.load("y.npy"), wanted)
+    close(np.load("x.npy"), wanted)
+    assert listed(folder) == ["pipe", "x.npy", "y.npy"]
 
 
 def test_modifiers_change_the_map(folder: Path) -> None:

@@ -10,7 +10,7 @@ import math
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -58,6 +58,8 @@ class _Map(NamedTuple):
     source: Windowed
     window: Window
     offset: int
+    told: bool
+    """Whether its progress counts: once a tensor, however many maps it has."""
 
 
 class _Unit(NamedTuple):
@@ -91,6 +93,7 @@ class Mapmaker:
 
     def _planned(self, subjects: Sequence[Subject]) -> Iterator[_Map]:
         offset, axes = 0, self.request.axes
+        told = next(iter(self.request.thresholds)) if self.request.thresholds else None
         for whole in subjects:
             rank, dtype = len(whole.piece.view.shape), whole.piece.dtype.compared
             subject = whole if rank else whole._replace(piece=whole.piece.as_line())
@@ -98,13 +101,15 @@ class Mapmaker:
                 if isinstance(source, Windowed):
                     extremes = self._extremes(subject) if source.needs_extremes else (0, 0)
                     window = source.window(source.spans(rank, axes) or (1,), dtype, extremes)
-                    yield _Map(subject, slot, source, window, offset)
+                    yield _Map(subject, slot, source, window, offset, told=slot == told)
                     offset += subject.piece.view.elements * FLOAT64.itemsize
 
     def _extremes(self, subject: Subject) -> Extremes:
         """The least and the largest element that can be used."""
         lens = self.request.fit.terms(self.request.rule.magnitude).lens
-        (looked,) = self.desk.answers(Population([subject.piece]), [extent(lens)], subject.who)
+        (looked,) = replace(self.desk, advance=lambda _: None).answers(
+            Population([subject.piece]), [extent(lens)], subject.who
+        )
         return (0, 0) if looked.low is None or looked.high is None else (looked.low, looked.high)
 
     def _make(self, planned: Sequence[_Map], piece: Piece, scratch: Scratch) -> None:
@@ -159,7 +164,8 @@ class Mapmaker:
         self._passed(unit)
 
     def _passed(self, unit: _Unit) -> None:
-        self.desk.advance(math.prod(side.wanted for side in unit.box) * unit.map.subject.piece.dtype.itemsize)
+        if unit.map.told:
+            self.desk.advance(math.prod(side.wanted for side in unit.box) * unit.map.subject.piece.dtype.itemsize)
 
     def _tell(self, offset: int, low: float, high: float) -> None:
         """Keep the extremes of a map; there are none where it is nothing but NaN."""
