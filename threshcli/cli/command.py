@@ -92,7 +92,7 @@ def _run(name: str, rule: type[Rule], given: Mapping[str, Any], outside: Outside
     from threshcli.executors.local import Executor
 
     with outside.progress(given["color"], enabled=_wants_progress(given)) as bar:
-        bar.start(_total(given["files"]) * (2 if request.is_fitted else 1))  # what is worked out is read twice
+        bar.start(_total(given["files"]) * request.passes)
         done = _events(outside) if kind == "ndjson" else None
         result = Executor(request, progress=bar, done=done, copies=outside.alone).run(jobs)
     return conclude(result, kind, outside, given["color"], given["verbose"])

@@ -50,6 +50,8 @@ class Job(NamedTuple):
     workers: int
     memory: int
     tile_bytes: int
+    advance: Callable[[int], None]
+    """Told of bytes that are read to follow components."""
 
     @classmethod
     def of(
@@ -58,7 +60,8 @@ class Job(NamedTuple):
         """That of a file."""
         output, workers = None if plan.output is None else plan.output.path, settings.crew.size
         memory = request.max_memory // workers
-        return cls(request.rule, request.axes, source, maps, output, workers, memory, settings.tile_bytes)
+        told = settings.progress.advance
+        return cls(request.rule, request.axes, source, maps, output, workers, memory, settings.tile_bytes, told)
 
 
 class Made(NamedTuple):

@@ -1,8 +1,9 @@
 """Masks of `hysteresis`: connected components of a tensor of any size, slab by slab.
 
-Slabs are compared and labelled by all workers; what connects them is settled in their order. A worker needs some 48
-bytes for an element of its slab, a slab has one plane of the slowest spatial axis at least: so memory grows with the
-size of a plane, and with nothing else. Masks, and what is open until the last slab is seen, lie in scratch files.
+Slabs are compared and labelled by all workers; what connects them is settled in their order. A worker needs up to some
+80 bytes for an element of its slab, and a slab has one plane of the slowest spatial axis at least: so memory grows with
+the size of a plane (there are fewer workers where they would need more than they have), and with nothing else. Masks,
+and what is open until the last slab is seen, lie in scratch files.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from threshcli.thresholds.base import Bound, Mapped
 from threshcli.tiles import Tile, View, tile_elements
 
 _ALONE = 1 << 21  # bytes under which a second thread costs more than it gains
-_SHARE = 48  # bytes that labelling takes for an element, where every other one is a run
+_SHARE = 80  # bytes that labelling takes for an element, measured on noise
 
 
 def label(job: Job, item: TensorPlan, crew: Crew, room: Scratch, offset: int) -> tuple[View, Counts]:
@@ -77,7 +78,8 @@ class _Slabs:
         sweep = Sweep(patch, still_open)
         alone = self._item.view.elements * self._item.view.itemsize < _ALONE
         parts = self._parts.cut(max(1, min(SLAB, self._job.memory // _SHARE)))
-        while batch := list(islice(parts, 1 if alone else crew.size)):
+        at_once = self._job.memory * crew.size // (_SHARE * self._parts.plane)  # where a plane takes more than a share
+        while batch := list(islice(parts, 1 if alone else max(1, min(crew.size, at_once)))):
             found: dict[int, Labelled] = {}
 
             def work(part: Part, k: Kernels, found: dict[int, Labelled] = found) -> None:
@@ -100,6 +102,7 @@ class _Slabs:
             own = slice(tile.start - part.start, tile.stop - part.start)
             for mask, cut in zip((low, high), self._cuts.tile(k, tile, counts), strict=True):
                 np.copyto(mask[own], k.compare(x, "gt", cut))
+            self._job.advance(tile.count * view.itemsize)
         return labelled(part.layout, low.reshape(part.layout.shape), high.reshape(part.layout.shape))
 
     def counted(self) -> Counts:

@@ -12,7 +12,7 @@ from threshcli.errors import UsageError
 from threshcli.plan.fit import Fit
 from threshcli.plan.names import Names
 from threshcli.plan.selection import Selection
-from threshcli.rules.base import Rule, slot_of
+from threshcli.rules.base import Components, Rule, slot_of
 from threshcli.spec import Axes
 from threshcli.thresholds.base import Threshold
 
@@ -69,6 +69,11 @@ class Request:
     def is_fitted(self) -> bool:
         """Whether a threshold is to be worked out from data."""
         return any(source.from_data for source in self.thresholds.values())
+
+    @property
+    def passes(self) -> int:
+        """How often a file is read: once to write, before that to work out thresholds, and to follow components."""
+        return 1 + self.is_fitted + isinstance(self.rule.beside, Components)
 
     def params(self) -> dict[str, object]:
         """The options that decide the values written, as the report and the provenance state them."""

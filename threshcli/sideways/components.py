@@ -93,6 +93,11 @@ class Parts:
         lengths = tuple(length for length in shape[split:] if length != 1) or (1,)
         return cls(math.prod(shape[:split]), lengths, full)
 
+    @property
+    def plane(self) -> int:
+        """Elements of one index of the slowest spatial axis: the smallest part there can be."""
+        return max(1, math.prod(self.spatial[1:]))
+
     def cut(self, elements: int) -> Iterator[Part]:
         """Parts of at most so many elements, but of one plane (or one element) at least."""
         item = math.prod(self.spatial)
