@@ -18,6 +18,8 @@ from threshcli.windows.boxes import Box, Side
 
 _BLOCK = 1 << 18
 """Bytes of an array of a block."""
+_HOT = 1 << 16
+"""Elements that passes after the first go over one after the other, while they are in the cache."""
 
 Blocks = Sequence[Array]
 
@@ -65,6 +67,14 @@ class Stage(NamedTuple):
     work: Work
 
 
+class _Pass(NamedTuple):
+    """A stage along its axis, and the kinds of arrays that it gives; None for the last."""
+
+    axis: int
+    stage: Stage
+    kinds: Sequence[Any] | None
+
+
 def separable(
     sources: Blocks,
     box: Box,
@@ -77,22 +87,36 @@ def separable(
     elements windows along the axes before it have, and whether it is the last; any other gives arrays of the kinds that
     it takes, as the next begins with."""
     axes = [axis for axis, size in enumerate(sizes) if size > 1] or [len(sizes) - 1]
-    shape, base = list(sources[0].shape), 1
-    rooms: tuple[list[Array], list[Array]] = ([], [])
-    for number, axis in enumerate(axes):
-        last = axis == axes[-1]
-        made = stage(axis, base, last)
-        shape[axis] = box[axis].wanted
-        room = rooms[number % 2]
-        room += [arena.take(0 if last else math.prod(shape), np.float64) for _ in made.kinds[len(room) :]]
-        into = outs if last else [_part(*pair, shape) for pair in zip(room, made.kinds, strict=True)]
-        _along(axis, box[axis], sources, into, made, arena)
-        sources, base = into, base * sizes[axis]
+    passes, base = [], 1
+    for axis in axes:
+        made = stage(axis, base, axis == axes[-1])
+        passes.append(_Pass(axis, made, None if axis == axes[-1] else made.kinds))
+        base *= sizes[axis]
+    if axes[0] == 0 and len(axes) > 1:
+        room = _rooms(passes[0], sources[0].shape, box, arena)
+        _along(0, box[0], sources, room, passes[0].stage, arena)
+        sources, passes = room, passes[1:]
+    whole = passes[0].axis == 0
+    step = len(sources[0]) if whole else max(1, _HOT // max(1, math.prod(sources[0].shape[1:])))
+    for first in range(0, len(sources[0]), step):
+        rows = slice(first, first + step)
+        with arena.scratch():
+            _in_turn(
+                [item[rows] for item in sources], [item if whole else item[rows] for item in outs], passes, box, arena
+            )
 
 
-def _part(room: Array, kind: Any, shape: Sequence[int]) -> Array:
-    found: Array = room.view(kind)[: math.prod(shape)].reshape(shape)
-    return found
+def _in_turn(sources: Blocks, outs: Blocks, passes: Sequence[_Pass], box: Box, arena: Arena) -> None:
+    for one in passes:
+        into = outs if one.kinds is None else _rooms(one, sources[0].shape, box, arena)
+        _along(one.axis, box[one.axis], sources, into, one.stage, arena)
+        sources = into
+
+
+def _rooms(one: _Pass, shape: tuple[int, ...], box: Box, arena: Arena) -> list[Array]:
+    """Arrays for what a pass over arrays of a shape gives."""
+    made = (*shape[: one.axis], box[one.axis].wanted, *shape[one.axis + 1 :])
+    return [take(made, kind, arena) for kind in one.kinds or ()]
 
 
 def _along(axis: int, side: Side, sources: Blocks, outs: Blocks, stage: Stage, arena: Arena) -> None:
