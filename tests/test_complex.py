@@ -148,6 +148,49 @@ def test_tiles_and_workers_change_nothing(kind: str, tmp_path: Path) -> None:
             assert found.tobytes() == wanted.tobytes()
 
 
+def test_what_is_summed_does_not_depend_on_tiles(tmp_path: Path) -> None:
+    """Nor on what else is in a tile: NaN and infinities are left out, element by element."""
+    draw = np.random.default_rng(3)
+    x = (draw.standard_normal(300_000) + 1j * draw.standard_normal(300_000)).astype("c8")
+    x[70_000], x[250_000] = complex(np.nan, 3), complex(5, -np.inf)
+    np.save(tmp_path / "x.npy", x)
+    told = [
+        thresh(
+            "gradient", tmp_path / "x.npy", "-t", 1, "-o", tmp_path / "y.npy", "--overwrite", "--json", *options
+        ).tensor
+        for options in (("-j", 1), ("-j", 2, "--max-memory", "2MiB"), ("-j", 1, "--max-memory", "1MiB"))
+    ]
+    assert told[0] == told[1] == told[2]
+    usable = x[np.isfinite(x)].astype(np.complex128)
+    assert told[0]["norm_before"] == pytest.approx(np.linalg.norm(usable), rel=1e-7)
+    assert told[0]["norm_after"] == pytest.approx(np.linalg.norm(usable[np.abs(usable) > 1]), rel=1e-6)
+
+
+@pytest.mark.parametrize(("policy", "wanted"), [("keep", complex(np.nan, 1)), ("fill=2", 2), ("fill=-inf", -np.inf)])
+def test_what_becomes_of_nan(policy: str, wanted: complex, tmp_path: Path) -> None:
+    """An element beside an infinity is none; a fill has no imaginary part."""
+    x = np.array([complex(np.nan, 1), complex(np.inf, np.nan), 3, 0.5j], "c16")
+    for rule in ("hard", "soft"):
+        found = done(rule, x, tmp_path, "-t", 1, "--nan", policy)
+        assert np.array_equal(found[:1], np.array([wanted], "c16"), equal_nan=True)
+        assert (found[1].real, found[2], found[3]) == (np.inf, 3 if rule == "hard" else 2, 0)
+    ran = thresh("hard", tmp_path / "x.npy", "-t", 1, "--nan", "error", "-o", tmp_path / "z.npy")
+    refused(ran, 4, "holds NaN")
+
+
+def test_zeros_and_masks_are_left_out_where_that_is_asked_for(tmp_path: Path) -> None:
+    x = noise("complex64")
+    np.save(tmp_path / "mask.npy", np.arange(50) < 25)
+    usable = np.abs(x[~np.isnan(x) & (x != 0)]).astype(np.float64)
+    np.save(tmp_path / "x.npy", x)
+    ran = thresh("solve", tmp_path / "x.npy", "-t", "p50", "--magnitude", "--ignore-zero", "-q")
+    assert float(ran.out) == pytest.approx(np.median(usable), rel=1e-6)
+    half = np.abs(x[:, :25][~np.isnan(x[:, :25])]).astype(np.float64)
+    ran = thresh("solve", tmp_path / "x.npy", "-t", "p50", "--magnitude", "--estimate-mask", tmp_path / "mask.npy",
+                 "--broadcast", "-q")  # fmt: skip
+    assert float(ran.out) == pytest.approx(np.median(half), rel=1e-6)
+
+
 def test_maps_are_compared_exactly_with_magnitudes(tmp_path: Path) -> None:
     """A magnitude of complex64 is a float32; a map may say float64 or integers."""
     x = np.array([3 + 4j, 3 + 4j, 3 - 4j, -3 + 4j, 1], "c8")

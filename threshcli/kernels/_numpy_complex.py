@@ -12,7 +12,7 @@ from threshcli.kernels import _numpy_convert as convert
 from threshcli.kernels._arena import Arena, Array
 from threshcli.kernels.base import Block, Kernels, Mask
 
-_CHUNK = 1 << 13
+_CHUNK = 1 << 14
 """Elements whose magnitudes are worked out at once: what is in between stays in the cache."""
 
 

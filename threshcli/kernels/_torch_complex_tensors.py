@@ -18,8 +18,10 @@ from threshcli.kernels.base import Block, Kernels, Mask
 class TensorPairs(Kernels):
     """What `TensorKernels` do with complex elements."""
 
+    _wide: torch.device
+
     def magnitudes(self, x: Block) -> Block:
-        return Block(_magnitude(x.data, x.dtype.compared), x.dtype.compared)
+        return Block(_magnitude(x.data, x.dtype.compared, self._wide), x.dtype.compared)
 
     def split(self, x: Block) -> tuple[Block, Block]:
         return Block(x.data[..., 0], x.dtype.compared), Block(x.data[..., 1], x.dtype.compared)
@@ -48,22 +50,23 @@ class _Magnitude(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(parts: Tensor, dtype: DType) -> Tensor:
-        bits = parts.detach().contiguous().view(BITS[dtype.itemsize])
-        return magnitudes(Block(bits[..., 0], dtype), Block(bits[..., 1], dtype)).view(parts.dtype)
+    def forward(parts: Tensor, dtype: DType, wide: torch.device) -> Tensor:
+        bits = parts.detach().contiguous().view(BITS[dtype.itemsize]).to(wide)
+        found = magnitudes(Block(bits[..., 0], dtype), Block(bits[..., 1], dtype))
+        return found.view(parts.dtype).to(parts.device)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         ctx.save_for_backward(inputs[0])
-        ctx.kind = inputs[1]
+        ctx.kind, ctx.wide = inputs[1:]
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (parts,) = ctx.saved_tensors
-        size = _magnitude(parts, ctx.kind).unsqueeze(-1)
+        size = _magnitude(parts, ctx.kind, ctx.wide).unsqueeze(-1)
         usable = (size != 0) & size.isfinite() & (grads[0].unsqueeze(-1) != 0)
         direction = torch.where(usable, parts, 0) / torch.where(usable, size, 1)
-        return torch.where(usable, grads[0].unsqueeze(-1) * direction, 0), None
+        return torch.where(usable, grads[0].unsqueeze(-1) * direction, 0), None, None
 
 
 _magnitude: Callable[..., Tensor] = _Magnitude.apply

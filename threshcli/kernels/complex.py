@@ -124,10 +124,22 @@ class ComplexKernels(Kernels):
         return self._real.measure(self.seen(x), moments=moments, precise=precise)
 
     def zeros(self, x: Block) -> int:
-        return self._real.zeros(self.seen(x))
+        if x.dtype.part is None:
+            return self._real.zeros(x)
+        return self.count(self.both(*(self._real.within(part, Range(0, 0)) for part in self.split(x))))
 
     def moments(self, x: Block, *, clean: bool, precise: bool, sums: bool = True) -> tuple[list[float], list[float]]:
-        return self._real.moments(self.seen(x), clean=clean, precise=precise, sums=sums)
+        """The squares of parts add up to those of magnitudes, and need no roots."""
+        if x.dtype.part is None:
+            return self._real.moments(x, clean=clean, precise=precise, sums=sums)
+        usable = x
+        if not clean:
+            finite = self._real.within(self.seen(x), Range(0, x.dtype.part.top - 1))
+            usable = self.choose(finite, x, 0, x.dtype)
+        parts = usable._replace(dtype=x.dtype.part)
+        _, squares = self._real.moments(parts, clean=True, precise=precise, sums=False)
+        found = self._real.moments(self.seen(x), clean=clean, precise=precise)[0] if sums else []
+        return found, squares
 
     def changed(self, x: Block, y: Block, nan: int) -> int:
         """Parts differ by themselves; that of an infinite element may be NaN, so `nan` does not say that none is."""
