@@ -72,6 +72,7 @@ def test_help_imports_neither_torch_nor_numpy(arguments: tuple[str, ...], sample
         ("binary", "x.npy"),
         ("binary", "x.npy", "-t", "0.5"),
         ("binary", "x.npy", "-t", "much", "-o", "y.npy"),
+        ("binary", "x.npy", "-t", "local-mean:4", "-o", "y.npy"),
         ("binary", "x.npy", "-t", "0.5", "-o", "y.npy", "--above", "high"),
         ("binary", "x.npy", "-t", "0.5", "-o", "y.npy", "--jobs", "many"),
         ("binary", "x.npy", "-t", "0.5", "-o", "y.npy", "--out-dtype", "float7"),
