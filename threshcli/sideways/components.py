@@ -133,11 +133,12 @@ def labelled(layout: Layout, low: Array, high: Array) -> Labelled:
     found = Found(layout, low)
     parent = numbers(found.runs.starts.size).copy()
     owners, others = [], []
-    for number, step in enumerate(layout.steps()):
+    for step in layout.steps():
         begin, first, last = found.overlaps(step, layout.widening)
-        if number == 0:  # each run hooks onto the first one it meets: most links are made by that
-            np.copyto(parent[begin:], first, where=last > first)
-            first += 1
+        hooks = last > first  # each run hooks onto the first one it meets: most links are made by that
+        np.logical_and(hooks, parent[begin:] == numbers(parent.size)[begin:], out=hooks)
+        np.copyto(parent[begin:], first, where=hooks)
+        first += hooks
         some = np.flatnonzero(last > first)
         a, b = pairs(some + begin, first[some], last[some])
         owners.append(a)
