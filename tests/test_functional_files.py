@@ -10,6 +10,7 @@ import pytest
 
 import threshcli as t
 from tests.harness import listed, thresh
+from threshcli import rules
 from threshcli.errors import InputError, OutputError, SomeFailed, UsageError
 from threshcli.results import FileResult
 
@@ -103,6 +104,19 @@ def test_an_error_is_its_own_class_again(x: Path) -> None:
     """Whatever its exit status: no two classes have the same."""
     for kind in (InputError, OutputError, SomeFailed):
         assert t.results.Failure.of(kind("was so"), "x").error("x").__class__ is kind
+
+
+@pytest.mark.parametrize("name", sorted(rules.registered()))
+def test_every_rule_is_to_be_had_on_arrays_and_gives_the_bytes_of_its_command(name: str, x: Path) -> None:
+    """A new rule is, too, without a line of its own here: only what it cannot do without."""
+    rule = rules.find(name)
+    needed: dict[str, dict[str, Any]] = {"replace": {"value": 1}, "nm": {"threshold": "1:2"}}
+    options = needed.get(name, {})
+    cuts = [0.25, 0.75][: len(rule.slots)]
+    found = t.apply_rule(name, np.load(x), *cuts, **options)
+    given = {slot.name: cut for slot, cut in zip(rule.slots, cuts, strict=True)}
+    t.apply(name, x, output=x.parent / "y.npy", **given, **options)
+    assert np.load(x.parent / "y.npy").tobytes() == found.tobytes()
 
 
 def test_any_rule_goes_by_its_name() -> None:
