@@ -19,7 +19,7 @@ from tests.bench.peers import PEERS
 from tests.bench.table import TITLES, Row, render
 
 ROOT = Path(__file__).parent.parent
-_SLOW = {"tiny", "pt", "scripts", "windows", "hysteresis"}
+_SLOW = {"tiny", "pt", "scripts", "windows", "hysteresis", "training"}
 """They import torch or scikit-image, again and again; what they run is tested below."""
 
 

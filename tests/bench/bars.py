@@ -10,6 +10,7 @@ from tests.bench.lab import GIB, Lab
 from tests.bench.ranks import hard_ranks, ranks
 from tests.bench.sideways import hysteresis, pattern
 from tests.bench.table import Row
+from tests.bench.training import training
 from tests.bench.windows import windows
 
 _MOST_MEMORY = 100_000_000
@@ -181,4 +182,5 @@ BARS: dict[str, Callable[[Lab, str], Sequence[Row]]] = {
     "scripts": scripts,
     "files": many_files,
     "tensors": many_tensors,
+    "training": training,
 }

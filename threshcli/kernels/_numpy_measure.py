@@ -146,7 +146,9 @@ def _exact(leaf: Array, dtype: DType, clean: bool) -> tuple[float, float]:
     if not clean:
         values[~np.isfinite(values)] = 0
     with np.errstate(over="ignore"):
-        return float(values.sum()), float(np.dot(values, values))
+        rows, rest = np.split(values, [values.size // _RUN[True] * _RUN[True]])
+        rows = rows.reshape(-1, _RUN[True])  # of longer ones BLAS adds up with threads, which wait for each other
+        return float(values.sum()), float(_total(np.vecdot(rows, rows)) + np.vecdot(rest, rest))
 
 
 def _quick(data: Array, dtype: DType, arena: Arena, sums_wanted: bool) -> tuple[list[float], list[float]]:

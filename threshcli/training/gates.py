@@ -35,10 +35,15 @@ class _Gate(torch.autograd.Function):
 _apply: Callable[..., Tensor] = _Gate.apply
 
 
-def _gated(kept: Tensor, input: Tensor, threshold: Tensor, kind: str, temperature: float) -> Tensor:
+def gated(kept: Tensor, input: Tensor, threshold: Tensor, kind: str, temperature: float) -> Tensor:
+    """`kept`, with gradients through the gate as well; in a compiled model a node of its graph."""
+    if torch.compiler.is_compiling():
+        from threshcli.training.compiled import node
+
+        return node(kept, input, threshold, kind, temperature)
+    return through(kept, input, threshold, kind, temperature)
+
+
+def through(kept: Tensor, input: Tensor, threshold: Tensor, kind: str, temperature: float) -> Tensor:
+    """The same, as it is."""
     return _apply(kept, input, threshold, kind, temperature)
-
-
-gated: Callable[..., Tensor] = torch.compiler.allow_in_graph(_gated)  # type: ignore[no-untyped-call]  # of torch
-"""`gated(kept, input, threshold, kind, temperature)`: `kept`, with gradients through the gate as well; in a compiled
-model a node of its graph."""

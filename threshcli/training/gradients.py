@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn, Self, cast
 
 import torch
 from torch.nn import Module
@@ -16,7 +16,7 @@ from threshcli.training.choosing import Thresholds
 from threshcli.training.scaling import is_skipped, unscale
 from threshcli.training.schedules import Ramp, warmed
 from threshcli.training.statistics import GradientStats, Line, told
-from threshcli.training.targets import Owned, target_of
+from threshcli.training.targets import Changed, Owned, target_of
 from threshcli.training.thresholding import Entry, Scope, Thresholder
 
 __all__ = ["GradientThreshold"]
@@ -99,13 +99,17 @@ class GradientThreshold:
         )
         self._steps: dict[str, int] = {}
         self._lines: dict[str, list[Line]] = {}
-        self._handle = self._target.register(self._before_step)
+        self._handle = self._target.register(self._hook)
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]  # torch leaves it untyped
-    def _before_step(
-        self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-        """The hook: thresholds gradients that are there, or, where there is a closure, those that it makes."""
+    def _hook(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Changed | None:
+        if torch.compiler.is_compiling():
+            from threshcli.training.compiled import apart
+
+            return cast("Changed | None", apart(self._before_step, optimizer, args, kwargs))
+        return self._before_step(optimizer, args, kwargs)
+
+    def _before_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Changed | None:
+        """Threshold gradients that are there, or, where there is a closure, those that it makes."""
         owned = self._target.held_by(optimizer)
         if not owned or is_skipped(optimizer):
             return None

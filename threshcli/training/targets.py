@@ -14,8 +14,10 @@ from torch.utils.hooks import RemovableHandle
 
 from threshcli.errors import UsageError
 
-Hook = Callable[[Optimizer, tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]] | None]
-"""What is called before the step of an optimizer: may return other arguments for it."""
+Changed = tuple[tuple[Any, ...], dict[str, Any]]
+"""Other arguments for the step of an optimizer."""
+Hook = Callable[[Optimizer, tuple[Any, ...], dict[str, Any]], Changed | None]
+"""What is called before that."""
 
 
 class Owned(NamedTuple):
