@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,9 +29,9 @@ def section(title: str) -> str:
     return README.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 
-def blocks(text: str) -> list[str]:
-    """The contents of the blocks of shell commands in a text."""
-    return re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+def blocks(text: str, language: str = "sh") -> list[str]:
+    """The contents of the blocks in a language in a text."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 def examples() -> list[str]:
@@ -85,6 +87,37 @@ def test_the_table_shown_first_is_the_one_that_comes(shell: Shell, samples: Path
     assert done.returncode == 0, done.stderr
     assert table[:-1] == done.stdout.splitlines()[:-1]
     assert re.sub(r"in .* s, .*/s", "", table[-1]) == re.sub(r"in .* s, .*/s", "", done.stdout.splitlines()[-1])
+
+
+def told(line: str) -> str | None:
+    """What a comment at the end of a line says that comes of it: all of the comment, or what follows its colon."""
+    _, mark, comment = line.partition("  # ")
+    return comment.rpartition(": ")[2] if mark else None
+
+
+def test_what_is_shown_from_python_runs_and_gives_what_it_says(samples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Statement by statement, in one program; the value of an expression is what its comment says, spaces apart."""
+    monkeypatch.chdir(samples)
+    program, checked = "\n".join(blocks(section("From Python"), "python")), 0
+    names: dict[str, Any] = {"__name__": "readme"}
+    for statement in ast.parse(program).body:
+        line = program.splitlines()[(statement.end_lineno or 0) - 1]
+        if isinstance(statement, ast.Expr):
+            found = repr(eval(compile(ast.Expression(statement.value), "README.md", "eval"), names))
+            said = told(line)
+            assert said is None or re.sub(r"\s", "", found) == re.sub(r"\s", "", said), line
+            checked += said is not None
+        else:
+            exec(compile(ast.Module([statement], []), "README.md", "exec"), names)
+    assert checked >= 10
+    assert {"GradientThreshold", "gradient_threshold_hook", "SoftThreshold", "apply"} <= set(
+        re.findall(r"\w+", program)
+    )
+
+
+def test_the_longest_line_shown_from_python_can_be_read() -> None:
+    lines = [line for block in blocks(section("From Python"), "python") for line in block.splitlines()]
+    assert max(map(len, lines)) <= 120
 
 
 def test_two_commands_do_all_of_the_set_up() -> None:
