@@ -44,8 +44,8 @@ class GradientThreshold:
             at each step, as on the command line: "zero90%", "top1%", "p99", "2sigma"; a mapping from globs of names to
             these, of which the first that matches counts and None leaves gradients alone, as no match does; or a
             function of the number of the step, from 0, that returns one of these (`sparsity_warmup`).
-        scope: "tensor" works a spec out for each gradient; "global" for all together that have a gradient, in the order
-            of parameters; in a mapping, for all of a pattern together.
+        scope: "tensor" works a spec out for each gradient; "global" for all of an optimizer together, in the order of
+            parameters; in a mapping, for all of a pattern together.
         ties: Which of the elements equal to a cut by rank stay: "first" in (parameter, flat index) order, "all" or
             "none" of them.
         error_feedback: Add what was dropped to the next gradient.
@@ -57,8 +57,9 @@ class GradientThreshold:
     DistributedDataParallel it acts on averaged gradients; `gradient_threshold_hook` acts before they are. Several of
     these on one optimizer act in the order in which they were made.
 
-    Cost: a pass over the gradients in memory, with its statistics; `python -m tests.bench training` measures it.
-    Specs need a second look at the gradients; those on a device are copied to the CPU for that.
+    Cost: one pass over gradients on the CPU, in tiles, in less time than the same by hand with torch's foreach
+    operations (`python -m tests.bench training` measures it). Specs need a look at the gradients before; those on a
+    device are copied to the CPU for that. A gradient whose elements do not lie in a row is copied.
 
     Raises:
         UsageError: (a ValueError) of what is neither module nor optimizer, of thresholds that cannot be meant, patterns
@@ -144,7 +145,8 @@ class GradientThreshold:
     def stats(self) -> GradientStats:
         """What became of the gradients at the last step: shares kept, norms, sparsity, in sum and by parameter.
 
-        The counts were taken during the step (of gradients on a device without waiting for it: asking here waits).
+        They are taken in the step, while gradients are in the cache, and are a third of its cost or so; on a device
+        nobody waits for them before they are asked for here.
         """
         return told(line for lines in self._lines.values() for line in lines)
 

@@ -1,17 +1,14 @@
 """The rule `gradient` at work on gradients, in place: what it keeps stays where it is, what it drops becomes zero, and,
 where that is wanted, the remainder.
 
-On the CPU it works tile by tile with NumPy's kernels, several threads side by side, and measures while a tile is in the
-cache. On a device torch's kernels do the same with a tensor at a time.
+On the CPU it works tile by tile with NumPy's kernels, and measures while a tile is in the cache, in one thread: another
+would wait for the interpreter most of the time. On a device torch's kernels do the same with a tensor at a time.
 """
 
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache, reduce
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -20,8 +17,8 @@ from torch import Tensor
 from threshcli.dtypes import Real
 from threshcli.engine.cuts import Cuts
 from threshcli.errors import UsageError
-from threshcli.functional.held import Held, hold
-from threshcli.functional.running import TILE, Call, own_kernels, planned, prepare, span
+from threshcli.functional.held import hold
+from threshcli.functional.running import Call, own_kernels, planned, prepare, span
 from threshcli.functional.solving import Solved
 from threshcli.functional.tensors import memory, select
 from threshcli.kernels._torch_convert import BITS
@@ -30,12 +27,11 @@ from threshcli.rules.gradient import Gradient
 from threshcli.spec import ZERO
 from threshcli.stats import Counts
 from threshcli.thresholds.base import Fixed
-from threshcli.tiles import Tile, tile_elements, tiles
+from threshcli.tiles import tile_elements, tiles
 from threshcli.training.statistics import Line, Measured, Waiting, measured_on_device
 
 _RULE = Gradient()
-_ALONE = 4 << 20  # bytes under which threads cost more than they save
-_TOGETHER = 4  # tiles that a thread takes at once
+_TILE = 1 << 18  # bytes: all that is made of a tile stays in the cache
 
 
 class Work(NamedTuple):
@@ -69,15 +65,11 @@ def refuse_unworkable(name: str, grad: Tensor) -> None:
 def threshold_all(works: Sequence[Work]) -> list[Line]:
     """Threshold gradients in place, and tell what became of each. Whatever is refused is so before any changes."""
     calls = [_prepared(work) for work in works]
-    found: dict[int, Measured | Waiting] = {}
-    rows = [i for i, work in enumerate(works) if work.grad.device.type == "cpu" and work.grad.is_contiguous()]
-    found.update(zip(rows, _in_memory([(works[i], calls[i]) for i in rows]), strict=True))
-    for index, (work, call) in enumerate(zip(works, calls, strict=True)):
-        if index not in found:
-            found[index] = _by_itself(work, call)
+    lines = []
+    for work, call in zip(works, calls, strict=True):
+        lines.append(Line(work.name, _compared(call), _in_place(work, call)))
         torch.autograd.graph.increment_version(work.grad)
-    pairs = enumerate(zip(works, calls, strict=True))
-    return [Line(work.name, _compared(call), found[index]) for index, (work, call) in pairs]
+    return lines
 
 
 def _compared(call: Call) -> float:
@@ -90,73 +82,33 @@ def _prepared(work: Work) -> Call:
     return prepare(_RULE, work.grad, {"threshold": work.threshold}, broadcast=False, out_dtype=None)
 
 
-def _by_itself(work: Work, call: Call) -> Measured | Waiting:
-    """On a device, or where elements do not lie in a row: a copy is one tensor more, so no two at a time."""
+def _in_place(work: Work, call: Call) -> Measured | Waiting:
     if work.grad.device.type != "cpu":
         return on_device(work, call)
-    row = work.grad.contiguous()
-    (measured,) = _in_memory([(work._replace(grad=row), call)])
+    if work.grad.is_contiguous():
+        return _in_memory(work, call)
+    row = work.grad.contiguous()  # where elements do not lie in a row, a tensor more
+    measured = _in_memory(work._replace(grad=row), call)
     work.grad.detach().copy_(row)
     return measured
 
 
-class _Part(NamedTuple):
-    """A tile of a gradient on the CPU, with all that is needed to work on it."""
-
-    call: Call
-    cuts: Cuts
-    x: Held
-    out: memoryview
-    residual: memoryview | None
-    tile: Tile
-
-
-def _in_memory(items: Sequence[tuple[Work, Call]]) -> list[Measured]:
-    parts = [list(_parts(work, call)) for work, call in items]
-    measured = iter(_side_by_side([part for some in parts for part in some]))
-    return [reduce(Measured.plus, [next(measured) for _ in some], Measured()) for some in parts]
-
-
-def _parts(work: Work, call: Call) -> Iterator[_Part]:
-    held, cuts = hold(work.grad, work.name), Cuts(call.rule, planned(call), call.bindings.held)
+def _in_memory(work: Work, call: Call) -> Measured:
+    x, cuts, k = hold(work.grad, work.name), Cuts(call.rule, planned(call), call.bindings.held), own_kernels()
     out, residual = memory(work.grad), None if work.residual is None else memory(work.residual)
-    for tile in tiles(held.elements, tile_elements(TILE, call.dtype.itemsize)):
-        yield _Part(call, cuts, held, out, residual, tile)
-
-
-def _side_by_side(parts: Sequence[_Part]) -> list[Measured]:
-    """What comes of parts, by as many threads as torch uses; their order changes nothing."""
-    threads = torch.get_num_threads()
-    size = sum(part.tile.count * part.call.dtype.itemsize for part in parts)
-    if threads == 1 or size < _ALONE:
-        return [_worked(part) for part in parts]
-    batches = [parts[start : start + _TOGETHER] for start in range(0, len(parts), _TOGETHER)]
-    done = _pool(threads).map(lambda batch: [_worked(part) for part in batch], batches)
-    return [measured for batch in done for measured in batch]
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    """Threads that keep their buffers from step to step."""
-    return ThreadPoolExecutor(threads, "threshcli")
-
-
-os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not live on in a copy of the process
-
-
-def _worked(part: _Part) -> Measured:
-    k, call = own_kernels(), part.call
+    measured = Measured()
     with k.session():
-        k.reset()
-        x = k.load(part.x.data[span(part.tile, call.dtype)], call.dtype)
-        (cut,) = part.cuts.tile(k, part.tile, Counts())
-        dropped = k.compare(x, "le", cut, magnitude=True)  # not of NaN, which stays
-        made = k.where(dropped, ZERO, x, call.dtype)
-        measured = _measured(k, x, made, dropped)
-        if part.residual is not None:
-            left = k.where(dropped, x, ZERO, call.dtype)
-            part.residual[span(part.tile, call.dtype)] = k.store(left)
-        part.out[span(part.tile, call.dtype)] = k.store(made)
+        for tile in tiles(x.elements, tile_elements(_TILE, call.dtype.itemsize)):
+            k.reset()
+            place = span(tile, call.dtype)
+            block = k.load(x.data[place], call.dtype)
+            (cut,) = cuts.tile(k, tile, Counts())
+            dropped = k.compare(block, "le", cut, magnitude=True)  # not of NaN, which stays
+            made = k.where(dropped, ZERO, block, call.dtype)
+            measured = measured.plus(_measured(k, block, made, dropped))
+            if residual is not None:
+                residual[place] = k.store(k.where(dropped, block, ZERO, call.dtype))
+            out[place] = k.store(made)
     return measured
 
 
