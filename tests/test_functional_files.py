@@ -114,7 +114,7 @@ def test_every_rule_is_to_be_had_on_arrays_and_gives_the_bytes_of_its_command(na
     options = needed.get(name, {})
     cuts = [0.25, 0.75][: len(rule.slots)]
     found = t.apply_rule(name, np.load(x), *cuts, **options)
-    given = {slot.name: cut for slot, cut in zip(rule.slots, cuts, strict=True)}
+    given: dict[str, Any] = {slot.name: cut for slot, cut in zip(rule.slots, cuts, strict=True)}
     t.apply(name, x, output=x.parent / "y.npy", **given, **options)
     assert np.load(x.parent / "y.npy").tobytes() == found.tobytes()
 

@@ -127,10 +127,15 @@ def test_autograd_is_told_that_a_gradient_has_changed() -> None:
     assert x.grad._version > version
 
 
+class Own(torch.Tensor):
+    """As distributed tensors are: not what it seems."""
+
+
 @pytest.mark.parametrize(
     ("grad", "said"),
     [
         (torch.eye(3).to_sparse(), "the gradient of weight is sparse"),
+        (torch.ones(2).as_subclass(Own), "the gradient of weight is of type Own"),
         (torch.ones(2, dtype=torch.complex64), "the gradient of weight is complex64"),
     ],
 )

@@ -52,7 +52,7 @@ def refuse_unworkable(name: str, grad: Tensor) -> None:
         )
     if type(grad) not in (Tensor, torch.nn.Parameter):
         raise UsageError(
-            f"the gradient of {name} is a {type(grad).__name__}, and only plain tensors are worked on",
+            f"the gradient of {name} is of type {type(grad).__name__}, and only plain tensors are worked on",
             hint="leave the parameter out by its name",
         )
     if not grad.is_floating_point():
