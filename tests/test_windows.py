@@ -196,3 +196,11 @@ def test_few_values_and_many_have_the_same_medians() -> None:
 def test_a_scalar_is_its_own_window_and_without_elements_there_is_nothing_to_do() -> None:
     assert local_map(np.array(3.5), window("gaussian", ())).tolist() == 3.5
     assert local_map(np.zeros((0, 4)), window("niblack", (3, 3))).shape == (0, 4)
+
+
+def test_nine_digits_are_left_of_a_spread_of_ten_about_1e8() -> None:
+    """As the reference says; squares less a square would leave none."""
+    x = 1e8 + np.random.default_rng(0).normal(0, 10, (60, 60))
+    low, high = (local_map(x, Window("niblack", (15, 15), k))[7:-7, 7:-7] for k in (1e6, 0.0))
+    wanted = np.lib.stride_tricks.sliding_window_view(x, (15, 15)).std((-1, -2))
+    np.testing.assert_allclose((high - low) / 1e6, wanted, rtol=1e-9)

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 class Niblack(Windowed):
     """`niblack:15,0.2`: so many standard deviations under the mean of a window around each element; 0.2 if left out.
 
-    Formula: m - k * s, with the mean and the standard deviation (of the population) of the window, in float64 without
-    cancellation. Outside of the edge lies its mirror image (c b | a b c); windows are written as for `local-mean`.
+    Formula: m - k * s, with the mean and the standard deviation (of the population) of the window, in float64. s is not
+    taken from squares less a square: what it loses grows as m / s, not as its square, so that 9 digits are left of a
+    spread of 10 about 1e8. Outside of the edge lies its mirror image (c b | a b c); windows are written as for
+    `local-mean`.
     Niblack 1986, An Introduction to Digital Image Processing; as `skimage.filters.threshold_niblack`.
     """
 

@@ -4,7 +4,8 @@ Of integers whose squares add up exactly the variance is (n * sum of x^2 - (sum 
 division. Of floats that formula would lose all digits where the spread is small beside the mean; there sums of squared
 deviations are put together of those of smaller windows (Chan, Golub & LeVeque 1983,
 doi:10.1080/00031305.1983.10483115): with sums S and deviations Q of n elements each, Q = Qa + Qb +
-(na * Sb - nb * Sa)^2 / (na * nb * (na + nb)). No term is ever taken away, so nothing cancels.
+(na * Sb - nb * Sa)^2 / (na * nb * (na + nb)). Only sums are taken from one another, which loses digits of the deviation
+as m / s grows, where the formula with squares loses them as (m / s)^2 does.
 """
 
 from __future__ import annotations
