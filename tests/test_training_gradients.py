@@ -96,6 +96,29 @@ def test_large_gradients_are_worked_on_in_tiles() -> None:
     assert thresholded.stats.norm_kept == pytest.approx(float(wanted.double().norm() / whole.double().norm()), rel=1e-6)
 
 
+@pytest.mark.parametrize("special", [None, float("nan"), float("inf"), 1e30])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("threshold", [0.1, "top10%"])
+def test_large_gradients_are_those_of_the_function(threshold: Any, dtype: torch.dtype, special: float | None) -> None:
+    """Whatever way they go, NaN and remainders included."""
+    grad = torch.randn(300_000, generator=torch.Generator().manual_seed(2), dtype=torch.float64).to(dtype)
+    grad[:4] = torch.tensor([-0.0, 0.0, 0.1, -0.1])
+    if special is not None:
+        grad[7] = special
+    wanted = t.gradient_threshold(grad, threshold)
+    model = Bag({"weight": grad.clone()})
+    with t.GradientThreshold(model, threshold, error_feedback=True) as thresholded:
+        step(model)
+    same(model.grads(), {"weight": wanted})
+    rest = torch.where(grad.isnan() | (wanted != 0), 0, grad)
+    same(thresholded.state_dict()["residuals"], {"weight": rest})
+    finite = [x.double()[x.isfinite()] for x in (grad, wanted)]
+    found = thresholded.stats.total
+    assert found.kept == int(wanted.count_nonzero() - wanted.isnan().sum())
+    assert found.norm_before == pytest.approx(float(finite[0].norm()), rel=1e-4)
+    assert found.norm_after == pytest.approx(float(finite[1].norm()), rel=1e-4)
+
+
 @pytest.mark.parametrize("threshold", [0.5, "top5"])
 def test_strides_of_gradients_do_not_matter(threshold: Any) -> None:
     x = torch.arange(60.0).sub(30).div(8).reshape(3, 4, 5)

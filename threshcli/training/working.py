@@ -103,25 +103,37 @@ def _in_memory(work: Work, call: Call) -> Measured:
             place = span(tile, call.dtype)
             block = k.load(x.data[place], call.dtype)
             (cut,) = cuts.tile(k, tile, Counts())
-            dropped = k.compare(block, "le", cut, magnitude=True)  # not of NaN, which stays
-            made = k.where(dropped, ZERO, block, call.dtype)
-            measured = measured.plus(_measured(k, block, made, dropped))
+            kept = k.compare(block, "gt", cut, magnitude=True)
+            made = k.where(kept, block, ZERO, call.dtype)
+            found = _measured(k, block, made, kept)
             if residual is not None:
-                residual[place] = k.store(k.where(dropped, block, ZERO, call.dtype))
+                residual[place] = k.store(_without_nan(k, k.where(kept, ZERO, block, call.dtype), found.nan))
+            if found.nan:
+                made = k.where(k.isnan(block), block, made, call.dtype)
+            measured = measured.plus(found)
             out[place] = k.store(made)
     return measured
 
 
-def _measured(k: Kernels, x: Block, made: Block, dropped: Mask) -> Measured:
-    elements, gone = k.elements(x), k.count(dropped)
-    _, before = k.moments(x, clean=True, precise=False, sums=False)
-    _, after = k.moments(made, clean=True, precise=False, sums=False)
-    squares, nan = sum(before), 0
-    if not squares < float("inf"):  # one sum tells whether there is any NaN or infinity
-        nan = k.count(k.isnan(x))
-        squares = sum(k.moments(x, clean=False, precise=True, sums=False)[1])
-        after = k.moments(made, clean=False, precise=True, sums=False)[1]
-    return Measured(elements, gone, nan, squares, sum(after))
+def _without_nan(k: Kernels, x: Block, nan: int) -> Block:
+    """NaN stays where it is, and leaves no remainder."""
+    return k.where(k.isnan(x), ZERO, x, x.dtype) if nan else x
+
+
+def _measured(k: Kernels, x: Block, made: Block, kept: Mask) -> Measured:
+    elements, count, nan, clean = k.elements(x), k.count(kept), 0, True
+    if x.dtype.itemsize < 4:
+        found = k.measure(x)
+        nan, clean = found.nan, not (found.nan or found.inf)
+    squares = _squares(k, x, clean)
+    if not squares < float("inf"):  # of wider types one sum tells whether there is any NaN or infinity
+        nan, clean = k.count(k.isnan(x)), False
+        squares = _squares(k, x, clean)
+    return Measured(elements, elements - count - nan, nan, squares, _squares(k, made, clean))
+
+
+def _squares(k: Kernels, x: Block, clean: bool) -> float:
+    return sum(k.moments(x, clean=clean, precise=not clean, sums=False)[1])
 
 
 def on_device(work: Work, call: Call) -> Waiting:
