@@ -90,14 +90,24 @@ def test_what_stands_there_is_left_unless_told_otherwise(x: Path) -> None:
     ("soft", {"threshold": "p9O"}, "is not a threshold"),
     ("soft", {"threshold": 1, "residual": "r.npy"}, "no option 'residual'"),
     ("soft", {"threshold": 1, "output": None}, "nowhere to write"),
+    ("soft", {"threshold": np.ones(3)}, "threshold is a ndarray"),
 ])  # fmt: skip
 def test_what_cannot_be_meant_is_refused_before_any_work(
     rule: str, options: dict[str, Any], said: str, x: Path
 ) -> None:
     with pytest.raises(UsageError, match=said) as raised:
         t.apply(rule, x, **{"output": x.parent / "y.npy", **options})
-    assert "--" not in str(raised.value)
+    assert " -" not in str(raised.value) + (raised.value.hint or "")
     assert listed(x.parent) == ["x.npy"]
+
+
+def test_what_stops_a_file_is_told_in_the_words_of_python(x: Path) -> None:
+    with pytest.raises(OutputError) as raised:
+        t.apply("gradient", x, threshold=1, output=x)
+    assert "overwrite" in (raised.value.hint or "") or "in_place" in (raised.value.hint or "")
+    assert "--" not in str(raised.value) + (raised.value.hint or "")
+    with pytest.raises(UsageError, match="'x': threshold is negative"):
+        t.apply("gradient", x, threshold=-1, output=x.parent / "y.npy")
 
 
 def test_an_error_is_its_own_class_again(x: Path) -> None:

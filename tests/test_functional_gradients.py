@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
 import threshcli as t
+from threshcli.errors import InputError
 
 SEED = torch.Generator().manual_seed(11)
 
@@ -91,6 +92,21 @@ def test_a_compiled_function_takes_numbers_that_change() -> None:
         x = torch.randn(64, generator=SEED).to(kind)
         for threshold in (0.1, 0.25, 1, 0.7):
             assert torch.equal(compiled(x, threshold), t.gradient_threshold(x, threshold))
+
+
+def test_a_compiled_function_takes_whole_numbers_that_no_float_holds() -> None:
+    x = torch.tensor([2**53, 2**53 + 1, 2**53 + 2])
+    above = torch.compile(lambda x: t.binary_threshold(x, 2**53 + 1, 2**53 + 3), fullgraph=True, backend="eager")
+    assert above(x).tolist() == [0, 0, 2**53 + 3]
+    count = torch.compile(lambda x: t.levels(x, [2**53, 2**53 + 1]), fullgraph=True, backend="eager")
+    assert count(x).tolist() == [0, 1, 2]
+
+
+def test_nan_that_is_an_error_is_one_beside_a_compiled_graph_too() -> None:
+    function = torch.compile(lambda x: t.gradient_threshold(x, 1, nan="error") + 1, backend="eager")
+    assert function(torch.tensor([1.0, 2.0])).tolist() == [1, 3]
+    with pytest.raises(InputError, match="holds NaN"):
+        function(torch.tensor([1.0, float("nan")]))
 
 
 def test_a_compiled_function_takes_maps_and_constants_and_writes_to_out() -> None:

@@ -90,6 +90,19 @@ REFUSED: dict[str, tuple[Callable[[], Any], str, str]] = {
         lambda: t.gradient_threshold(X[0], t.quantile(T, 0.5, axis=1)),
         "along axis 1", "again",
     ),
+    "no cuts": (lambda: t.levels(X, []), "empty list", "one threshold or more"),
+    "a surrogate for arrays": (
+        lambda: t.binary_threshold(np.ones(2), 0.5, surrogate="step"),  # type: ignore[arg-type]
+        "surrogate is 'step'", "'sigmoid'",
+    ),
+    "a width that is a text": (
+        lambda: t.binary_threshold(X, 0.5, surrogate="sigmoid", temperature="1"),  # type: ignore[arg-type]
+        "temperature is '1'", "above 0",
+    ),
+    "a policy that is a number": (
+        lambda: t.gradient_threshold(X, 1, nan=0),  # type: ignore[arg-type]
+        "nan is a int", "text",
+    ),
     "an option that is none": (
         lambda: t.binary_threshold(X, 1, above_value="x"),  # type: ignore[arg-type]
         "'x' is not a number", "",

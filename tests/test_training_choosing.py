@@ -75,6 +75,8 @@ def test_what_cannot_be_meant_is_refused_at_once(threshold: Any, said: str) -> N
         ({"scope": "file"}, "scope is 'file'"),
         ({"ties": "last"}, "ties is 'last'"),
         ({"warmup_steps": 3}, "warmup_steps is for a sparsity"),
+        ({"warmup_steps": -1}, "warmup_steps is -1"),
+        ({"warmup_steps": 0.5}, "warmup_steps is 0.5"),
     ],
 )
 def test_options_that_there_are_not_are_refused(options: dict[str, Any], said: str) -> None:

@@ -66,6 +66,8 @@ class Subject:
             if value is None:
                 continue
             several = value if slot.many and isinstance(value, list | tuple) else [value]
+            if not several:
+                raise UsageError(f"{slot.name} is an empty list", hint="give one threshold or more")
             bounds = [bound for one in several for bound in self._bounds(rule, slot, one, found, broadcast)]
             for key, bound in zip(slot.keys(len(bounds)), bounds, strict=True):
                 found.bounds[key] = bound

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, get_args
 
+from threshcli.errors import UsageError
+from threshcli.functional.binding import is_number
 from threshcli.functional.held import is_tensor
 from threshcli.functional.making import make
 from threshcli.functional.running import run
@@ -24,6 +26,15 @@ class Step(NamedTuple):
 
     surrogate: str
     temperature: float
+
+    def check(self) -> None:
+        """UsageError of a surrogate that there is not, or of a width that is none."""
+        kinds = get_args(Surrogate)
+        if self.surrogate not in kinds:
+            raise UsageError(f"surrogate is {self.surrogate!r}", hint=f"it is one of {', '.join(map(repr, kinds))}")
+        width = self.temperature
+        if not is_number(width) or not width > 0:
+            raise UsageError(f"temperature is {width!r}", hint="give a number above 0")
 
 
 def call(
@@ -45,7 +56,7 @@ def call(
     if torch is not None and torch.compiler.is_compiling():
         from threshcli.functional.compiled import broken, is_traced, node
 
-        if looks or not is_traced(given):
+        if looks or not is_traced(given, options):
             more = {"out_dtype": out_dtype, "out": out, "step": step, "axes": axes}
             return cast("Data", broken(name, input, given, options, broadcast=broadcast, **more))
         tensor, target = cast("Any", input), cast("Any", out)  # in a graph there are no arrays
@@ -67,6 +78,8 @@ def eager(
     axes: Axes | None = None,
 ) -> Data:
     """The call itself."""
+    if step is not None:
+        step.check()
     with in_python():
         rule = make(name, options)
         found = run(rule, input, given, broadcast=broadcast, out_dtype=out_dtype, out=out, axes=axes)

@@ -18,6 +18,7 @@ from threshcli.functional.calling import Step, eager
 from threshcli.functional.solving import Solved
 
 _BETWEEN = "\x1f"  # no option holds it
+_WHOLE = 2**53  # up to which a float holds every whole number
 
 
 def node(
@@ -53,6 +54,8 @@ def _written(value: Any, maps: list[Tensor], numbers: list[float]) -> str:
     if isinstance(value, Tensor):
         maps.append(value)
         return f"@{len(maps) - 1}"
+    if isinstance(value, int) and abs(value) > _WHOLE:
+        return f"!{value}"
     numbers.append(float(value))
     return f"#{len(numbers) - 1}"
 
@@ -68,6 +71,8 @@ def _read(text: str, maps: Sequence[Tensor], numbers: Sequence[float], *, varies
         if varies and isinstance(number, torch.SymFloat):
             return torch.full((), number, dtype=torch.float64)
         return int(number) if float(number).is_integer() else float(number)
+    if mark == "!":
+        return int(rest)
     return rest == "1" if mark == "?" else rest
 
 
@@ -105,7 +110,9 @@ broken: Callable[..., Any] = torch.compiler.disable(eager)  # type: ignore[no-un
 """The eager call, outside of any graph."""
 
 
-def is_traced(given: Mapping[str, Any]) -> bool:
-    """Whether a call can be a node: nothing is worked out from elements."""
+def is_traced(given: Mapping[str, Any], options: Mapping[str, Any]) -> bool:
+    """Whether a call can be a node: nothing is worked out from elements, and none of them is an error."""
+    if options.get("nan") == "error":
+        return False
     several = (value if isinstance(value, list | tuple) else (value,) for value in given.values())
     return not any(isinstance(one, str | Solved) for value in several for one in value)

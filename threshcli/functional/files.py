@@ -100,9 +100,9 @@ def apply(
         request = request_of(rule, rules.find(rule), given, moments=True)
         jobs = request.names.jobs([os.fspath(path) for path in paths])
         result = Executor(request, done=done).run(jobs)
-    failed = next((file for file in result.files if file.error is not None), None)
-    if check and failed is not None and failed.error is not None:
-        raise failed.error.error(failed.input)
+        failed = next((file for file in result.files if file.error is not None), None)
+        if check and failed is not None and failed.error is not None:
+            raise failed.error.error(failed.input)
     return result
 
 
@@ -141,4 +141,6 @@ def _written(option: str, value: Any) -> Any:
         return ",".join(texts)
     if isinstance(value, os.PathLike):
         return os.fspath(value)
+    if hasattr(value, "shape") and value.shape:
+        raise UsageError(f"{option} is a {type(value).__name__}", hint='save it, and give "@FILE"')
     return str(number(option, value)) if is_number(value) else str(value).removeprefix("torch.")

@@ -45,6 +45,8 @@ def _value(option: str, value: object, hint: Any) -> object:
     choices = [choice for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
     if choices and value not in choices:
         raise UsageError(f"{option} is {value!r}", hint=f"it is one of {', '.join(map(repr, choices))}")
+    if parsed_as(hint) is not None and not isinstance(value, parsed_as(hint)):
+        raise UsageError(f"{option} is a {type(value).__name__}", hint="give it as a text, as the command line has it")
     return value
 
 

@@ -25,6 +25,7 @@ from threshcli.plan.tensors import TensorPlan, check_dtypes, check_ranks, combin
 from threshcli.rules.base import Rule
 from threshcli.spec import Axes
 from threshcli.stats import Counts
+from threshcli.thresholds.base import Mapped
 from threshcli.tiles import Tile, tile_elements, tiles
 
 if TYPE_CHECKING:
@@ -116,7 +117,8 @@ def run(
         return cast("Data", found)
     call = prepare(rule, input, given, broadcast=broadcast, out_dtype=out_dtype, axes=axes)
     made: Any = _new(call) if out is None else _checked(call, out)
-    target = made if made.flags.c_contiguous else np.empty_like(made, order="C")
+    is_plain = made.flags.c_contiguous and made.dtype.isnative
+    target = made if is_plain else np.empty(call.shape, call.out.name)
     work(call, hold(input, "input"), target.reshape(-1).view(np.uint8).data)
     if target is not made:
         np.copyto(made, target)
@@ -136,12 +138,36 @@ def _checked(call: Call, out: Any) -> Any:
         raise UsageError(
             f"out must be an array of {call.out.name} with shape {list(call.shape)}", hint="or leave it out"
         )
+    if not out.flags.writeable:
+        raise UsageError("out is read-only", hint="leave it out, or give a copy")
     return out
 
 
 def work(call: Call, x: Held, out: memoryview) -> None:
     """Write what the rule makes of `x` into the bytes of `out`, which may be those of `x`, tile by tile with NumPy's
     kernels. Errors leave `out` unfinished, so maps are best checked before."""
+    target = memoryview(bytearray(len(out))) if _is_read_later(call, x, out) else out
+    _fill(call, x, target)
+    if target is not out:
+        out[:] = target
+
+
+def _is_read_later(call: Call, x: Held, out: memoryview) -> bool:
+    """Whether a tile of `out` lies where later tiles are still to be read from, as in views that are shifted."""
+    if not x.elements:
+        return False
+    maps = (call.bindings.held(bound) for bound in call.bindings.bounds.values() if isinstance(bound, Mapped))
+    written = np.frombuffer(out, np.uint8)
+    for held in (x, *maps):
+        read = np.frombuffer(held.data, np.uint8)
+        if np.may_share_memory(read, written):
+            is_ahead = held.shape == call.shape and held.dtype.itemsize >= call.out.itemsize
+            if not is_ahead or read.ctypes.data != written.ctypes.data:
+                return True
+    return False
+
+
+def _fill(call: Call, x: Held, out: memoryview) -> None:
     cuts = Cuts(call.rule, planned(call), call.bindings.held)
     k, mask = fitting(own_kernels(), call.dtype), call.mask(x)
     with k.session():

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from threshcli.errors import UsageError
-from threshcli.functional.calling import Surrogate
 from threshcli.functional.solving import Solved
 from threshcli.rules.base import Rule
 
 
 def stepped(rule: Rule, made: Tensor, input: Tensor, given: Mapping[str, Any], kind: str, temperature: float) -> Tensor:
     """What a rule that decides has made, with the gradient of a smooth step at each of its thresholds."""
-    kinds = get_args(Surrogate)
-    if kind not in kinds:
-        raise UsageError(f"surrogate is {kind!r}", hint=f"it is one of {', '.join(map(repr, kinds))}")
-    if not temperature > 0:
-        raise UsageError(f"temperature is {temperature}", hint="give a number above 0")
     if not made.is_floating_point() or not input.is_floating_point():
         raise UsageError(f"a surrogate gradient needs floating point, not {made.dtype}", hint="leave out_dtype out")
     cuts = given["threshold"] if isinstance(given["threshold"], list | tuple) else [given["threshold"]]

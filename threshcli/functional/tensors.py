@@ -52,7 +52,7 @@ def _check_out(call: Call, input: Tensor, out: Any) -> None:
         raise UsageError(
             f"out must be a tensor of {kind} with shape {list(call.shape)} on {input.device}", hint="or leave it out"
         )
-    if _is_watched(input, call) or out.requires_grad:
+    if _is_watched(input, call) or (torch.is_grad_enabled() and out.requires_grad):
         raise UsageError("out has no place where gradients are recorded", hint="leave it out, or use torch.no_grad()")
 
 
@@ -65,10 +65,18 @@ def _is_watched(input: Tensor, call: Call) -> bool:
 
 
 def _in_memory(call: Call, input: Tensor, out: Tensor | None) -> Tensor:
-    made = torch.empty(input.shape, dtype=getattr(torch, call.out.name)) if out is None else out
-    target = made if made.is_contiguous() else torch.empty_like(made, memory_format=torch.contiguous_format)
+    if out is None:  # `device`, since another may be the default
+        made = torch.empty(input.shape, dtype=getattr(torch, call.out.name), device=input.device)
+        work(call, hold(input, "input"), memory(made))
+        return made
+    is_plain = out.is_contiguous() and not out.is_conj() and not out.is_neg()
+    target = out if is_plain else torch.empty(out.shape, dtype=out.dtype, device=out.device)
     work(call, hold(input, "input"), memory(target))
-    return made if target is made else made.copy_(target)
+    if target is not out:
+        return out.copy_(target)
+    if not out.is_inference():
+        torch.autograd.graph.increment_version(out)  # so that backward() refuses what it needed and is gone
+    return out
 
 
 def memory(tensor: Tensor) -> memoryview:

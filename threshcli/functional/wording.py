@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from threshcli.errors import ThreshError
 
 _OPTION = re.compile(r"--([a-z]+(?:-[a-z]+)*)")
+_SHORT = re.compile(r"(?<![\w-])-([oOnt])\b")
+_LETTERS = {"o": "output", "O": "out_dir", "n": "dry_run", "t": "threshold"}
+"""What messages call by one letter."""
 
 
 @contextmanager
@@ -21,4 +24,7 @@ def in_python() -> Iterator[None]:
 
 
 def _words(text: str | None) -> str | None:
-    return None if text is None else _OPTION.sub(lambda option: option[1].replace("-", "_"), text)
+    if text is None:
+        return None
+    named = _OPTION.sub(lambda option: option[1].replace("-", "_"), text)
+    return _SHORT.sub(lambda option: _LETTERS[option[1]], named)

@@ -74,6 +74,8 @@ def _written(share: Fraction) -> str:
 
 def warmed(given: Thresholds, steps: int, ramp: Ramp) -> Thresholds:
     """Thresholds that reach their sparsity only after so many steps; UsageError where none of them is one."""
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
+        raise UsageError(f"warmup_steps is {steps!r}", hint="give a whole number of 0 or more")
     found = _warmed(given, steps, ramp) if steps else given
     if steps and found is given:
         raise UsageError("warmup_steps is for a sparsity", hint='give a threshold such as "zero99%", or a function')

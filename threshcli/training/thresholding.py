@@ -21,6 +21,7 @@ from threshcli.training.working import Work, refuse_unworkable, threshold_all
 
 Scope = Literal["tensor", "global"]
 """Over what a threshold is worked out: each gradient, or all that share it together."""
+_REMEDY = "give a number, or leave the parameter out by its name"
 
 
 class Entry(NamedTuple):
@@ -77,13 +78,17 @@ class Thresholder:
         try:
             return solve(source, hold(entry.grad, entry.key), self._fit, magnitude=True, axis=None, mask=None)
         except InputError as error:
-            raise InputError(f"the gradient of {entry.key}: {error.what}", hint=error.hint) from error
+            raise InputError(f"the gradient of {entry.key}: {error.what}", hint=_REMEDY) from error
 
     def _common(self, choice: Choice, entries: Sequence[Entry]) -> list[Solved]:
         source = choice.value
         if not isinstance(source, Worked):
             raise TypeError("a number is nothing to work out")
-        answers = together(source, [hold(entry.grad, entry.key) for entry in entries], self._fit, magnitude=True)
+        parts = [hold(entry.grad, entry.key) for entry in entries]
+        try:
+            answers = together(source, parts, self._fit, magnitude=True)
+        except InputError as error:
+            raise InputError(f"the gradients: {error.what}", hint=_REMEDY) from error
         return [Solved(source.text, (answer,)) for answer in answers]
 
     def state(self) -> dict[str, Tensor]:
