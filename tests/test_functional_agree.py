@@ -158,3 +158,24 @@ def test_a_large_tensor_is_worked_on_in_tiles() -> None:
     limits = x.flip(0)
     assert torch.equal(t.variable_threshold(x, limits), torch.where(x > limits, x, 0))
     assert np.array_equal(t.variable_threshold(x.numpy(), limits), torch.where(x > limits, x, 0).numpy())
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    """Also where a source is written with them: their text is not that of Python's numbers."""
+    x, half = torch.arange(9.0), np.float64(0.5)
+    single: Any = np.float32(0.5)  # no float to a type checker
+    three: Any = np.int64(3)
+    pairs = [
+        (t.quantile(x, half), t.quantile(x, 0.5)),
+        (t.quantile(x, single), t.quantile(x, 0.5)),
+        (t.topk_threshold(x, three), t.topk_threshold(x, 3)),
+        (t.topk_threshold(x, half), t.topk_threshold(x, 0.5)),
+        (t.sigma_threshold(x, half), t.sigma_threshold(x, 0.5)),
+        (t.mad_threshold(x, single), t.mad_threshold(x, 0.5)),
+    ]
+    for found, wanted in pairs:
+        assert float(found) == float(wanted)
+    assert torch.equal(t.niblack(x, three, half), t.niblack(x, 3, 0.5))
+    assert torch.equal(t.sauvola(x, three, half, single), t.sauvola(x, 3, 0.5, 0.5))
+    assert t.sparsity_warmup(half, 3)(0) == t.sparsity_warmup(0.5, 3)(0)
+    assert t.thresholded_loss(x, 0.5, weight=half).equal(t.thresholded_loss(x, 0.5, weight=0.5))

@@ -90,6 +90,9 @@ REFUSED: dict[str, tuple[Callable[[], Any], str, str]] = {
         lambda: t.gradient_threshold(X[0], t.quantile(T, 0.5, axis=1)),
         "along axis 1", "again",
     ),
+    "a negative count": (lambda: t.topk_threshold(X, -1), "k is -1", "a count"),
+    "a factor that is infinite": (lambda: t.sigma_threshold(X, float("inf")), "k is inf", "3.5"),
+    "a factor that is NaN": (lambda: t.niblack(X, 3, float("nan")), "nan is not a finite number", "0.2"),
     "no cuts": (lambda: t.levels(X, []), "empty list", "one threshold or more"),
     "a surrogate for arrays": (
         lambda: t.binary_threshold(np.ones(2), 0.5, surrogate="step"),  # type: ignore[arg-type]

@@ -7,10 +7,10 @@ threshold that rules take as it is, and raises InputError where no element is le
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from threshcli.errors import UsageError
+from threshcli.functional.making import digits
 from threshcli.functional.solving import Solved
 from threshcli.functional.sources import threshold
 
@@ -190,6 +190,7 @@ def multiotsu(input: Data, classes: int, *, magnitude: bool = False, **fit: Any)
 
 
 def _factor(k: float) -> str:
-    if isinstance(k, bool) or not isinstance(k, int | float):
-        raise UsageError(f"{k!r} is not a number", hint="give a number such as 2 or 3.5")
-    return format(Decimal(repr(k)), "f")
+    found = digits(k)
+    if found is None:
+        raise UsageError(f"k is {k!r}, not a finite number", hint="give a number such as 2 or 3.5")
+    return format(found, "f")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from decimal import Decimal
 from functools import cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import numpy as np
 
 from threshcli import rules
 from threshcli.errors import UsageError
@@ -48,6 +52,14 @@ def _value(option: str, value: object, hint: Any) -> object:
     if parsed_as(hint) is not None and not isinstance(value, parsed_as(hint)):
         raise UsageError(f"{option} is a {type(value).__name__}", hint="give it as a text, as the command line has it")
     return value
+
+
+def digits(value: object) -> Decimal | None:
+    """A finite number of Python's or NumPy's, as the decimal that it is written as; None of anything else."""
+    plain = value.item() if isinstance(value, np.generic) else value
+    if isinstance(plain, bool) or not isinstance(plain, int | float) or not math.isfinite(plain):
+        return None
+    return Decimal(repr(plain))
 
 
 def number(option: str, value: object) -> Number:

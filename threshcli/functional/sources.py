@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
 
 from threshcli import thresholds
 from threshcli.errors import UsageError
 from threshcli.functional.held import Held, hold
-from threshcli.functional.making import number
+from threshcli.functional.making import digits, number
 from threshcli.functional.solving import Solved, solve
 from threshcli.functional.wording import in_python
 from threshcli.plan.fit import Fit
@@ -148,7 +149,10 @@ def topk_threshold(
         >>> gradient_threshold(x, topk_threshold(x, 2, magnitude=True))
         tensor([ 3., -5.,  0.,  0.])
     """
-    spec = f"top{k}" if isinstance(k, int) else f"top{_percent(k)}%"
+    is_count = isinstance(k, int | np.integer) and not isinstance(k, bool)
+    if is_count and k < 0:
+        raise UsageError(f"k is {k}, and no fewer than 0 elements stay", hint="give a count, or a share from 0 to 1")
+    spec = f"top{k}" if is_count else f"top{_percent(k)}%"
     return threshold(input, spec, magnitude=magnitude, axis=axis, **fit)
 
 
@@ -181,6 +185,7 @@ def energy_threshold(input: Data, share: float, *, axis: int | None = None, **fi
 
 def _percent(share: float) -> str:
     """A share as exact decimal digits of percent."""
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+    found = digits(share)
+    if found is None or not 0 <= found <= 1:
         raise UsageError(f"{share!r} is not a share", hint="give a number from 0 to 1")
-    return format(Decimal(repr(share)) * 100, "f")
+    return format(found * 100, "f")

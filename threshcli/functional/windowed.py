@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
 
 from threshcli import thresholds
 from threshcli.errors import UsageError
 from threshcli.functional.held import is_tensor
+from threshcli.functional.making import digits
 from threshcli.functional.neighbours import window_map
 from threshcli.functional.sources import looked_at
 from threshcli.functional.wording import in_python
@@ -109,13 +111,14 @@ def sauvola(
 
 
 def _sizes(size: int | Sequence[int]) -> str:
-    return "x".join(map(str, [size] if isinstance(size, int) else size))
+    return "x".join(map(str, [size] if isinstance(size, int | np.integer) else size))
 
 
 def _digits(number: float) -> str:
-    if isinstance(number, bool) or not isinstance(number, int | float):
-        raise UsageError(f"{number!r} is not a number", hint="give a number such as 0.2")
-    return format(Decimal(repr(number)), "f")
+    found = digits(number)
+    if found is None:
+        raise UsageError(f"{number!r} is not a finite number", hint="give a number such as 0.2")
+    return format(found, "f")
 
 
 def _map(

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from threshcli.dtypes import Compare
 from threshcli.errors import UsageError
+from threshcli.functional.binding import is_number
 from threshcli.functional.deciding import binary_threshold
 
 __all__ = ["thresholded_loss"]
@@ -58,7 +59,7 @@ def thresholded_loss(
     if not isinstance(loss, Tensor) or not loss.is_floating_point():
         kind = loss.dtype if isinstance(loss, Tensor) else type(loss).__name__
         raise UsageError(f"the loss is {kind}, not a tensor of floating point", hint='take it with reduction="none"')
-    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
+    if not is_number(weight) or not 0 <= weight < float("inf"):
         raise UsageError(f"weight is {weight!r}", hint="give a number of 0 or more")
     if reduction not in get_args(Reduction):
         raise UsageError(

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any, Literal, get_args
 
 from threshcli.errors import UsageError
+from threshcli.functional.making import digits
 from threshcli.thresholds.zero import Zero
 from threshcli.training.choosing import Thresholds, parsed
 
@@ -41,14 +42,15 @@ def sparsity_warmup(sparsity: float, steps: int, *, every: int = 1, ramp: Ramp =
         >>> [schedule(step) for step in (0, 99, 100, 200, 300, 400, 10_000)]
         ['zero75%', 'zero75%', 'zero93.75%', 'zero98.4375%', 'zero99.609375%', 'zero99.90234375%', 'zero99.90234375%']
     """
-    if isinstance(sparsity, bool) or not isinstance(sparsity, int | float) or not 0 <= sparsity <= 1:
+    share = digits(sparsity)
+    if share is None or not 0 <= share <= 1:
         raise UsageError(f"sparsity is {sparsity!r}", hint="give the share of zeros, from 0 to 1")
     for what, count, least in (("steps", steps, 0), ("every", every, 1)):
         if isinstance(count, bool) or not isinstance(count, int) or count < least:
             raise UsageError(f"{what} is {count!r}", hint=f"give a whole number of {least} or more")
     if ramp not in get_args(Ramp):
         raise UsageError(f"ramp is {ramp!r}", hint=f"it is one of {', '.join(map(repr, get_args(Ramp)))}")
-    final = Fraction(Decimal(repr(sparsity)))
+    final = Fraction(share)
 
     def schedule(step: int) -> str:
         return _written(_sparsity(final, step // every, steps, ramp))
