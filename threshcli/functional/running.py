@@ -183,11 +183,11 @@ def span(tile: Tile, dtype: DType) -> slice:
     return slice(tile.start * dtype.itemsize, tile.stop * dtype.itemsize)
 
 
-def own_kernels() -> Kernels:
+def own_kernels() -> NumpyKernels:
     """The kernels of this thread, with their buffers."""
     if not hasattr(_OWN, "kernels"):
         _OWN.kernels = NumpyKernels()
-    found: Kernels = _OWN.kernels
+    found: NumpyKernels = _OWN.kernels
     return found
 
 

@@ -17,7 +17,6 @@ from torch import Tensor
 from threshcli.dtypes import Real
 from threshcli.engine.cuts import Cuts
 from threshcli.errors import UsageError
-from threshcli.functional.held import hold
 from threshcli.functional.running import Call, own_kernels, planned, prepare, span
 from threshcli.functional.solving import Solved
 from threshcli.functional.tensors import memory, select
@@ -64,12 +63,28 @@ def refuse_unworkable(name: str, grad: Tensor) -> None:
 
 def threshold_all(works: Sequence[Work]) -> list[Line]:
     """Threshold gradients in place, and tell what became of each. Whatever is refused is so before any changes."""
-    calls = [_prepared(work) for work in works]
+    known: dict[tuple[torch.dtype, torch.Size, int], _Settled] = {}  # most parameters have the shape of others
+    settled = []
+    for work in works:
+        key = work.grad.dtype, work.grad.shape, id(work.threshold)
+        settled.append(known.get(key) or known.setdefault(key, _settle(work)))
     lines = []
-    for work, call in zip(works, calls, strict=True):
-        lines.append(Line(work.name, _compared(call), _in_place(work, call)))
+    for work, found in zip(works, settled, strict=True):
+        lines.append(Line(work.name, _compared(found.call), _in_place(work, found)))
         torch.autograd.graph.increment_version(work.grad)
     return lines
+
+
+class _Settled(NamedTuple):
+    """What gradients of one shape and dtype are thresholded with."""
+
+    call: Call
+    cuts: Cuts
+
+
+def _settle(work: Work) -> _Settled:
+    call = prepare(_RULE, work.grad, {"threshold": work.threshold})
+    return _Settled(call, Cuts(call.rule, planned(call), call.bindings.held))
 
 
 def _compared(call: Call) -> float:
@@ -78,40 +93,33 @@ def _compared(call: Call) -> float:
     return float(bound.plain(bound.value, call.dtype)) if isinstance(bound, Fixed) else math.nan
 
 
-def _prepared(work: Work) -> Call:
-    return prepare(_RULE, work.grad, {"threshold": work.threshold}, broadcast=False, out_dtype=None)
-
-
-def _in_place(work: Work, call: Call) -> Measured | Waiting:
+def _in_place(work: Work, settled: _Settled) -> Measured | Waiting:
     if work.grad.device.type != "cpu":
-        return on_device(work, call)
+        return on_device(work, settled.call)
     if work.grad.is_contiguous():
-        return _in_memory(work, call)
+        return _in_memory(work, settled)
     row = work.grad.contiguous()  # where elements do not lie in a row, a tensor more
-    measured = _in_memory(work._replace(grad=row), call)
+    measured = _in_memory(work._replace(grad=row), settled)
     work.grad.detach().copy_(row)
     return measured
 
 
-def _in_memory(work: Work, call: Call) -> Measured:
-    x, cuts, k = hold(work.grad, work.name), Cuts(call.rule, planned(call), call.bindings.held), own_kernels()
-    out, residual = memory(work.grad), None if work.residual is None else memory(work.residual)
-    measured = Measured()
+def _in_memory(work: Work, settled: _Settled) -> Measured:
+    dtype, k, measured, counts = settled.call.dtype, own_kernels(), Measured(), Counts()
+    data, residual = memory(work.grad), None if work.residual is None else memory(work.residual)
     with k.session():
-        for tile in tiles(x.elements, tile_elements(_TILE, call.dtype.itemsize)):
+        for tile in tiles(work.grad.numel(), tile_elements(_TILE, dtype.itemsize)):
             k.reset()
-            place = span(tile, call.dtype)
-            block = k.load(x.data[place], call.dtype)
-            (cut,) = cuts.tile(k, tile, Counts())
+            place = span(tile, dtype)
+            block = k.load(data[place], dtype)
+            (cut,) = settled.cuts.tile(k, tile, counts)
             kept = k.compare(block, "gt", cut, magnitude=True)
-            made = k.where(kept, block, ZERO, call.dtype)
-            found = _measured(k, block, made, kept)
+            found, clean = _measured(k, block, kept)
             if residual is not None:
-                residual[place] = k.store(_without_nan(k, k.where(kept, ZERO, block, call.dtype), found.nan))
-            if found.nan:
-                made = k.where(k.isnan(block), block, made, call.dtype)
-            measured = measured.plus(found)
-            out[place] = k.store(made)
+                residual[place] = k.store(_without_nan(k, k.where(kept, ZERO, block, dtype), found.nan))
+            stays = k.invert(k.both(k.invert(kept), k.invert(k.isnan(block)))) if found.nan else kept
+            k.keep(block, stays)  # in the memory of the gradient
+            measured = measured.plus(found._replace(after=_squares(k, block, clean)))
     return measured
 
 
@@ -120,7 +128,8 @@ def _without_nan(k: Kernels, x: Block, nan: int) -> Block:
     return k.where(k.isnan(x), ZERO, x, x.dtype) if nan else x
 
 
-def _measured(k: Kernels, x: Block, made: Block, kept: Mask) -> Measured:
+def _measured(k: Kernels, x: Block, kept: Mask) -> tuple[Measured, bool]:
+    """What there is to tell of a tile before it changes, and whether all of it is finite."""
     elements, count, nan, clean = k.elements(x), k.count(kept), 0, True
     if x.dtype.itemsize < 4:
         found = k.measure(x)
@@ -129,7 +138,7 @@ def _measured(k: Kernels, x: Block, made: Block, kept: Mask) -> Measured:
     if not squares < float("inf"):  # of wider types one sum tells whether there is any NaN or infinity
         nan, clean = k.count(k.isnan(x)), False
         squares = _squares(k, x, clean)
-    return Measured(elements, elements - count - nan, nan, squares, _squares(k, made, clean))
+    return Measured(elements, elements - count - nan, nan, squares), clean
 
 
 def _squares(k: Kernels, x: Block, clean: bool) -> float:
