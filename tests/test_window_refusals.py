@@ -47,6 +47,7 @@ def test_reports_tell_the_extremes(folder: Path) -> None:
     [
         ("binary x.npy -t local-mean:4 -o o.npy", "even size"),
         ("binary x.npy -t local-mean:0 -o o.npy", "even size"),
+        ("binary x.npy -t local-median:20001 -o o.npy", "medians are taken of 1,048,576 at most"),
         ("binary x.npy -t local-mean -o o.npy", "has no window"),
         ("binary x.npy -t niblack:x -o o.npy", "has no window"),
         ("binary x.npy -t niblack:3,y -o o.npy", "k of"),
