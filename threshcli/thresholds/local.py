@@ -24,9 +24,9 @@ class Local(Windowed):
     """`local-mean:15`, `local-gaussian:15`, `local-median:15`: what is usual around each element.
 
     The window has 15 elements along each axis, or 15 x 15 x 7 (`15x15x7`); `--axes` says along which. The edge is
-    repeated outwards (b a | a b c). A median is of 1,048,576 elements at most. The Gaussian has a standard deviation of (W - 1) / 6 and ends at four of them. NaN
-    and infinities leave the window. In float64; as `skimage.filters.threshold_local` with an offset of 0, which
-    `--offset` adds.
+    repeated outwards (b a | a b c). A median is of 1,048,576 elements at most. The Gaussian has a standard
+    deviation of (W - 1) / 6 and ends at four of them. NaN and infinities leave the window. In float64; as
+    `skimage.filters.threshold_local` with an offset of 0, which `--offset` adds.
     """
 
     form: ClassVar[str] = "local-mean:15, local-gaussian:15, local-median:15"
