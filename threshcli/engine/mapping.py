@@ -149,7 +149,8 @@ class Mapmaker:
             found = thresholds(values, usable, made.window, box, arena)
         except OverflowError as error:
             raise InputError(
-                f"{made.subject.who} has no {made.source.text}: it is beyond what float64 holds", hint="give a number"
+                f"{made.subject.who} has no {made.source.text}: it is beyond what float64 holds",
+                hint="scale the data, or give a number",
             ) from error
         modify(found, self.request.fit)
         low, high = float(np.fmin.reduce(found, axis=None)), float(np.fmax.reduce(found, axis=None))

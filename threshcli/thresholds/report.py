@@ -16,6 +16,7 @@ from threshcli.thresholds.base import Answer, Fitted, Fixed, Maps, Spread, Thres
 
 _INFINITE = {"Infinity": math.inf, "-Infinity": -math.inf}
 _HINT = "work them out again: thresh solve FILE... -t SPEC --json"
+_MAP = "write them to a map, and use that: thresh solve FILE -t SPEC -o MAP, then -t @MAP"
 _FIT = ("scope", "ties", "scale", "offset", "at_least", "at_most", "ignore_zero", "estimate_mask", "bins")
 
 
@@ -63,7 +64,8 @@ class ReportThreshold(Threshold):
             return _bound(spec if isinstance(spec, str) else self.text, entry, tensor)
         except (TypeError, ValueError, OverflowError) as error:
             raise UsageError(
-                f"{self.path} holds no usable threshold for {tensor.name!r}: {error}", hint=_HINT
+                f"{self.path} holds no usable threshold for {tensor.name!r}: {error}",
+                hint=getattr(error, "hint", None) or _HINT,
             ) from error
 
     def provenance(self, slot: str, maps: Maps) -> Mapping[str, object]:
@@ -118,7 +120,7 @@ def _bound(spec: str, entry: Mapping[str, Any], tensor: Fitted) -> Fixed | Sprea
     if "values" in entry:
         return Spread(spec, *_along(entry, tensor))
     if entry.get("value") is None and entry.get("min") is not None:
-        raise ValueError("each element had its own; write them to a map with solve -o, and use that")
+        raise UsageError("each element had its own", hint=_MAP)
     if entry.get("value") is None and 0 in tensor.shape:  # a tensor without elements needed no threshold
         return Fixed(spec, Fraction(0), None, Answer(values=(Fraction(0),)))
     value, above = _real(entry.get("value")), _count(entry.get("above"))
