@@ -210,3 +210,11 @@ def test_without_anything_the_help_is_shown_as_it_is(capsys: pytest.CaptureFixtu
     assert (ran.status, ran.err) == (2, "")
     assert capsys.readouterr().out == asked
     assert asked.startswith("Usage: thresh")
+
+
+def test_a_dry_run_calls_what_a_decision_selects_as_the_run_does(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.ones(3))
+    for rule in ("binary -t 0.5", "levels -t 0.5", "hysteresis --low 0 --high 1", "gradient -t 0.5"):
+        words = (*rule.split(), tmp_path / "x.npy")
+        planned, done = thresh(*words, "-n"), thresh(*words, "-o", tmp_path / f"{rule[:4]}.npy")
+        assert ("SELECTED" in planned.out) is ("SELECTED" in done.out) is (not rule.startswith("gradient"))

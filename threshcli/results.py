@@ -126,6 +126,8 @@ class RunResult:
     files: tuple[FileResult, ...]
     seconds: float
     warnings: tuple[str, ...] = field(default=())
+    decides: bool = False
+    """Whether the rule writes constants in place of what it compares: elements are selected, and none is kept."""
 
     @property
     def failed(self) -> int:

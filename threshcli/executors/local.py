@@ -82,6 +82,7 @@ class Executor:
             version=__version__,
             command=self.request.command,
             operator=self.request.rule.operator(),
+            decides=self.request.rule.decides,
             params=self.request.params(),
             device=device,
             files=tuple(results),

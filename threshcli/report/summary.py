@@ -45,8 +45,8 @@ class Summary:
     @cached_property
     def chosen(self) -> Count:
         """The count that matters: what is kept, or what is selected where the rule decides and keeps nothing."""
-        decides = any(item.selected is not None and item.kept is None for item in tensors_of(self.run))
-        return "selected" if decides else "kept"
+        counted = any(item.selected is not None and item.kept is None for item in tensors_of(self.run))
+        return "selected" if self.run.decides or counted else "kept"
 
     @cached_property
     def norms(self) -> bool:
