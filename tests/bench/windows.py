@@ -5,7 +5,6 @@ Run as a script, `python windows.py ours|theirs METHOD FILE`, it prints the seco
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -61,7 +60,7 @@ def ours(method: str, x: Any) -> Callable[[], Any]:
     from threshcli.windows.local import local_map
 
     window: Any = Window(method, (_SIZE,) * x.ndim, r=2.0)  # type: ignore[arg-type]  # one of the methods
-    return lambda: local_map(x, window, jobs=os.cpu_count() or 1)
+    return lambda: local_map(x, window)
 
 
 def theirs(method: str, x: Any) -> Callable[[], Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -90,7 +89,7 @@ def window_map(
     sizes = source.spans(len(x.shape), axes) or (1,)
     window = source.window(sizes, kind, _extremes(source, x, fit, magnitude, usable))
     try:
-        found = local_map(values, window, usable=usable, jobs=len(os.sched_getaffinity(0)))
+        found = local_map(values, window, usable=usable)  # one thread: two wait for the interpreter
     except OverflowError as error:
         raise InputError(f"the input has no {source.text}: it is beyond what float64 holds") from error
     modify(found, fit)
