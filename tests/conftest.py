@@ -1,11 +1,19 @@
-"""Fixtures that several tests share."""
+"""Fixtures that several tests share, and how examples are drawn."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+# Where a run decides whether a change is taken, it tries the same examples each time, so that only a change can make it
+# fail; everywhere else new ones are drawn.
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 
 @pytest.fixture
