@@ -16,7 +16,7 @@ from threshcli.functional.held import Held
 from threshcli.kernels import _numpy_convert as convert
 from threshcli.plan.fit import Fit
 from threshcli.spec import Number
-from threshcli.studies.base import VALUE, Array, Sample, Study
+from threshcli.studies.base import VALUE, Array, Sample, Stretches, Study, answer_of
 from threshcli.thresholds.base import Answer, Bound, Fixed, Spread, Worked
 from threshcli.tiles import tile_elements, tiles
 
@@ -84,7 +84,7 @@ def solve(source: Worked, held: Held, fit: Fit, *, magnitude: bool, axis: int | 
         raise UsageError(f"{source.text} gives several cuts, and an index has one", hint="leave the axis out")
     axis %= rank
     rows = np.moveaxis(held.values.reshape(held.shape), axis, 0).reshape(held.shape[axis], -1)
-    wanted = None if mask is None else np.moveaxis(_truth(mask).reshape(held.shape), axis, 0).reshape(rows.shape)
+    wanted = None if mask is None else np.moveaxis(truth_of(mask).reshape(held.shape), axis, 0).reshape(rows.shape)
     answers = []
     for index, row in enumerate(rows):
         part = Held(np.ascontiguousarray(row).view(np.uint8).data, held.dtype, row.shape)
@@ -99,7 +99,7 @@ def together(
 ) -> list[Answer]:
     """One threshold for several inputs that are looked at as one, as the share of each in it."""
     masks = masks or [None] * len(parts)
-    pairs = [(part, None if mask is None else _truth(mask)) for part, mask in zip(parts, masks, strict=True)]
+    pairs = [(part, None if mask is None else truth_of(mask)) for part, mask in zip(parts, masks, strict=True)]
     answer = _answer(source, pairs, fit, magnitude, "the input" if len(parts) == 1 else "the inputs together")
     found, start = [], 0
     for part in parts:
@@ -108,7 +108,8 @@ def together(
     return found
 
 
-def _truth(mask: Held) -> Array:
+def truth_of(mask: Held) -> Array:
+    """Where a mask is not zero, in a row."""
     truth: Array = convert.native(mask.values, mask.dtype) != 0
     return truth
 
@@ -134,22 +135,13 @@ def run(
     study: Study[Any], parts: Sequence[tuple[Held, Array | None]], dtype: DType, *, ignore_zero: bool = False
 ) -> Any:
     """The answer of a study to inputs in memory, looked at as one row of elements, a tile at a time."""
-    state: Any = None
     elements = sum(part.elements for part, _ in parts)
     with np.errstate(all="ignore"):
-        try:
-            while True:
-                fold = study.send(state)
-                state = fold.nothing(dtype)
-                ends = fold.stretches(elements)
-                for sample in _samples(parts, dtype, ends, ignore_zero):
-                    state = fold.add(state, fold.fold(sample))
-        except StopIteration as ended:
-            return ended.value
+        return answer_of(study, dtype, elements, lambda ends: _samples(parts, dtype, ends, ignore_zero))
 
 
 def _samples(
-    parts: Sequence[tuple[Held, Array | None]], dtype: DType, ends: Any, ignore_zero: bool
+    parts: Sequence[tuple[Held, Array | None]], dtype: DType, ends: Stretches, ignore_zero: bool
 ) -> Iterator[Sample]:
     """The tiles of all parts, or (with `ends`) those stretches of the row that they make, cut at the ends of parts."""
     wanted = None if ends is None else list(ends)

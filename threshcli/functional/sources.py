@@ -48,8 +48,7 @@ def threshold(
     """Work a threshold out as the command line's `-t SPEC` does: "p90", "top1000", "zero90%", "otsu", ...
 
     Args:
-        input: Tensor or array of any shape and any real dtype; complex, if `magnitude` is looked at. One on a device is
-            copied to the CPU and studied there.
+        input: Tensor or array of any shape and dtype (complex: by `magnitude`). Of a device, a copy is studied.
         spec: How the threshold is written.
         magnitude: Look at abs(input), for rules that compare it (`gradient_threshold`, `hard_threshold`, shrinkage).
         axis: One threshold for each index along this axis.

@@ -20,9 +20,9 @@ from threshcli.errors import UsageError
 from threshcli.functional.held import is_tensor
 from threshcli.functional.making import digits
 from threshcli.functional.neighbours import window_map
+from threshcli.functional.solving import truth_of
 from threshcli.functional.sources import looked_at
 from threshcli.functional.wording import in_python
-from threshcli.kernels import _numpy_convert as convert
 from threshcli.spec import Axes
 from threshcli.thresholds.base import Windowed
 
@@ -127,7 +127,7 @@ def _map(
     with in_python():
         source = cast("Windowed", thresholds.parse(spec))
         held, fit, chosen = looked_at(input, source, options, mask)
-        truth = None if chosen is None else convert.native(chosen.values, chosen.dtype) != 0
+        truth = None if chosen is None else truth_of(chosen)
         along = None if axes is None else Axes(tuple(axes))
         if along is not None:
             along.of(len(held.shape))

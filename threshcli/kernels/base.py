@@ -265,8 +265,7 @@ class Kernels(ABC):
         return self.count(self.within(x, Range(0, 0))) if x.dtype.signed else 0
 
     def moments(self, x: Block, *, clean: bool, precise: bool, sums: bool = True) -> tuple[list[float], list[float]]:
-        """`sums` (which may be zeros unless wanted) and `squares` of a Measure alone; `clean` tells that x has neither
-        NaN nor infinity."""
+        """`sums` (zeros perhaps, unless wanted) and `squares` of a Measure; `clean`: x has no NaN and no infinity."""
         found = self.measure(x, moments=True, precise=precise)
         return found.sums, found.squares
 
@@ -281,10 +280,9 @@ class Kernels(ABC):
     def changed(self, x: Block, y: Block, nan: int) -> int:
         """How many values differ between two blocks of any dtypes (NaN equals NaN, -0.0 equals 0.0); `nan` is the
         number of NaN in x."""
-        elements = self.elements(x)
         equal = self.count(self.against(x, "eq", y))
         both = self.count(self.both(self.isnan(x), self.isnan(y))) if nan else 0
-        return elements - equal - both
+        return self.elements(x) - equal - both
 
     @abstractmethod
     def elements(self, x: Block) -> int:

@@ -143,17 +143,30 @@ def tried(study: Study[A]) -> Study[A | InputError]:
         return error
 
 
-def run_in_memory(study: Study[A], data: Array, dtype: DType, mask: Array | None = None) -> A:
-    """The answer of a study to elements in memory (flat, stored as `Lens.see` says)."""
+Stretches = Iterable[tuple[int, int]] | None
+"""Positions [start, stop) that a pass is to read; None for all."""
+
+
+def answer_of(study: Study[A], dtype: DType, elements: int, samples: Callable[[Stretches], Iterable[Sample]]) -> A:
+    """The answer of a study to so many elements, of which `samples` gives those of each pass."""
     state: Any = None
     try:
         while True:
             fold = study.send(state)
             state = fold.nothing(dtype)
-            ends = fold.stretches(data.size)
-            for start, stop in [(0, data.size)] if ends is None else ends:
-                part = None if mask is None else mask[start:stop]
-                state = fold.add(state, fold.fold(Sample(data[start:stop], dtype, start, part)))
+            for sample in samples(fold.stretches(elements)):
+                state = fold.add(state, fold.fold(sample))
     except StopIteration as ended:
         answer: A = ended.value
         return answer
+
+
+def run_in_memory(study: Study[A], data: Array, dtype: DType, mask: Array | None = None) -> A:
+    """The answer of a study to elements in memory (flat, stored as `Lens.see` says)."""
+
+    def samples(ends: Stretches) -> Iterable[Sample]:
+        for start, stop in [(0, data.size)] if ends is None else ends:
+            part = None if mask is None else mask[start:stop]
+            yield Sample(data[start:stop], dtype, start, part)
+
+    return answer_of(study, dtype, data.size, samples)

@@ -62,9 +62,8 @@ def thresholded_loss(
     if not is_number(weight) or not 0 <= weight < float("inf"):
         raise UsageError(f"weight is {weight!r}", hint="give a number of 0 or more")
     if reduction not in get_args(Reduction):
-        raise UsageError(
-            f"reduction is {reduction!r}", hint=f"it is one of {', '.join(map(repr, get_args(Reduction)))}"
-        )
+        known = ", ".join(map(repr, get_args(Reduction)))
+        raise UsageError(f"reduction is {reduction!r}", hint=f"it is one of {known}")
     fixed = threshold.detach() if isinstance(threshold, Tensor) else threshold
     counts = binary_threshold(
         loss.detach(), fixed, compare=compare, nan="above", out_dtype=torch.bool, broadcast=broadcast
