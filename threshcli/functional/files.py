@@ -10,7 +10,7 @@ from threshcli import rules
 from threshcli.errors import UsageError
 from threshcli.executors.local import Executor
 from threshcli.functional.binding import is_number
-from threshcli.functional.making import number
+from threshcli.functional.making import number, rule_named
 from threshcli.functional.wording import in_python
 from threshcli.plan.asking import parsed_as, request_of
 from threshcli.results import FileResult, RunResult
@@ -108,11 +108,9 @@ def apply(
 
 def _arguments(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """The command's arguments from those of a call; UsageError of options that it does not have."""
-    if name not in rules.names():
-        raise UsageError(f"there is no rule {name!r}", hint=f"there are {', '.join(sorted(rules.names()))}")
-    kind = rules.find(name)
+    kind = rule_named(name)
     slots = [slot.name for slot in kind.slots]
-    own = {item.name: item.default if isinstance(item.default, bool) else None for item in kind.options()}
+    own = {item.name: item.default if isinstance(item.default, bool | str) else None for item in kind.options()}
     known = {**dict.fromkeys(slots), **own, **_DEFAULTS}
     if not kind.residual:
         del known["residual"]
@@ -124,9 +122,6 @@ def _arguments(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
         if value is not None:
             plain = option in own and parsed_as(hints[option]) is None
             given[option] = value if plain else _written(option, value)
-    for item in kind.options():  # a choice that was not made
-        if given[item.name] is None and isinstance(item.default, str):
-            given[item.name] = item.default
     return given
 
 

@@ -32,6 +32,13 @@ def make(name: str, options: Mapping[str, object]) -> Rule:
     return kind(**values)
 
 
+def rule_named(name: str) -> type[Rule]:
+    """The rule of this name; UsageError where there is none."""
+    if name not in rules.names():
+        raise UsageError(f"there is no rule {name!r}", hint=f"there are {', '.join(sorted(rules.names()))}")
+    return rules.find(name)
+
+
 @cache
 def _hints(kind: type[Rule]) -> dict[str, Any]:
     return get_type_hints(kind)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from threshcli import rules
 from threshcli.errors import UsageError
 from threshcli.functional.calling import call
+from threshcli.functional.making import rule_named
 
 if TYPE_CHECKING:
     from threshcli.functional.binding import Data, ThresholdLike
@@ -48,12 +48,10 @@ def apply_rule(
         >>> apply_rule("band", np.array([1, 5, 9]), 2, 8, outside=True)
         array([1, 0, 9])
     """
-    if rule not in rules.names():
-        raise UsageError(f"there is no rule {rule!r}", hint=f"there are {', '.join(sorted(rules.names()))}")
-    slots = rules.find(rule).slots
+    kind = rule_named(rule)
+    slots = kind.slots
     if len(thresholds) > len(slots):
         what = f"{rule} takes {len(slots)} thresholds, not {len(thresholds)}"
         raise UsageError(what, hint="give several cuts as a list")
-    looks = rules.find(rule).sideways
     given = {slot.name: value for slot, value in zip(slots, thresholds, strict=False)}
-    return call(rule, input, given, options, broadcast=broadcast, out_dtype=out_dtype, out=out, looks=looks)
+    return call(rule, input, given, options, broadcast=broadcast, out_dtype=out_dtype, out=out, looks=kind.sideways)

@@ -19,8 +19,6 @@ from threshcli.functional.neighbours import Looking, mask_of, pieces
 from threshcli.kernels.base import Block, Cut, Kernels
 from threshcli.kernels.complex import fitting
 from threshcli.kernels.numpy import NumpyKernels
-from threshcli.plan.names import Names
-from threshcli.plan.request import Request
 from threshcli.plan.tensors import TensorPlan, check_dtypes, check_ranks, combinations
 from threshcli.rules.base import Rule
 from threshcli.spec import Axes
@@ -70,8 +68,7 @@ def prepare(
     if refusal is not None:
         raise UsageError(f"input: {refusal}", hint=rule.remedy(dtype))
     rule.check(frozenset(slot for slot, value in given.items() if value is not None))
-    request = Request(rule=rule, command="", thresholds={}, specs={}, names=Names())
-    check_dtypes(request, dtype, out)
+    check_dtypes(rule, dtype, out)
     shape = tuple(input.shape)
     rule.check_shape(shape)
     if axes is not None:

@@ -65,7 +65,7 @@ def plan_tensor(request: Request, where: Place, chosen: bool, kind: Container, m
     mask: Mapped | None = None
     if refusal is None:
         try:
-            check_dtypes(request, tensor.dtype, out_dtype)
+            check_dtypes(request.rule, tensor.dtype, out_dtype)
             request.rule.check_shape(tensor.shape)
             if request.axes is not None:
                 request.axes.of(len(tensor.shape))
@@ -94,15 +94,15 @@ def plan_tensor(request: Request, where: Place, chosen: bool, kind: Container, m
     )
 
 
-def check_dtypes(request: Request, dtype: DType, out: DType) -> None:
+def check_dtypes(rule: Rule, dtype: DType, out: DType) -> None:
     """UsageError where the rule's constants, or the values that it keeps, have no place in the output's dtype."""
-    for option, number in request.rule.constants():
+    for option, number in rule.constants():
         number.code(out, option)
-    policy = request.rule.nan_policy
-    if policy.action == "keep" and request.rule.decides and dtype.is_float and not out.is_float:
-        hint = "use --nan below, above or fill=V" if request.rule.levels else "leave it out, or use --nan fill=V"
+    policy = rule.nan_policy
+    if policy.action == "keep" and rule.decides and dtype.is_float and not out.is_float:
+        hint = "use --nan below, above or fill=V" if rule.levels else "leave it out, or use --nan fill=V"
         raise UsageError(f"--nan keep cannot keep NaN in {out.name}", hint=hint)
-    if out is dtype or out.compared.is_float or request.rule.decides:
+    if out is dtype or out.compared.is_float or rule.decides:
         return
     fits = not dtype.is_float and dtype.is_real and out.kind in ("int", "uint")
     if not fits or not (out.keys.low <= dtype.keys.low and dtype.keys.high <= out.keys.high):
