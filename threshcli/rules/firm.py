@@ -14,7 +14,7 @@ from threshcli.rules.base import Slot
 
 @dataclass(frozen=True)
 class Firm(Shrinkage):
-    """Zero what is small, keep what is large, shrink what lies between.
+    """Zero small x, keep large x, shrink what lies between.
 
     Formula: y = 0 where abs(x) <= low, x where abs(x) > high, else sign(x) * high * (abs(x) - low) / (high - low): firm
     shrinkage (Gao & Bruce 1997, Statistica Sinica 7, 855-874). Equal thresholds make it hard with a strict comparison,

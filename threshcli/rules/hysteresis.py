@@ -13,7 +13,7 @@ from threshcli.spec import ONE, ZERO, Number
 
 @dataclass(frozen=True)
 class Hysteresis(Rule):
-    """Write 1 where x is above --high, or above --low and connected to such, 0 elsewhere.
+    """Write 1 above --high and in what is connected above --low.
 
     Formula: y = above in those connected components of x > low that hold an x > high, else below. Elements are
     connected along all axes, or those of --axes; with --connectivity full at corners, too. NaN is in no component; a

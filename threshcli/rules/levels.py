@@ -16,7 +16,7 @@ from threshcli.spec import Number, Numbers
 
 @dataclass(frozen=True)
 class Levels(Rule):
-    """Write how many cuts x is above, or a value for each number of them.
+    """Write how many cuts x is above, or a value for that.
 
     Formula: y = the number of thresholds T with x > T, as int64 unless --out-dtype says otherwise; with --values
     v0,v1,... the value of that number, in x's dtype unless --out-dtype says otherwise. Cuts are given in ascending

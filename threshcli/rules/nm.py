@@ -15,7 +15,7 @@ from threshcli.spec import ZERO, NofM, Number
 
 @dataclass(frozen=True)
 class Nm(Rule):
-    """Keep the N largest magnitudes of every M neighbours, fill the rest.
+    """Keep the N largest magnitudes of every M neighbours.
 
     Formula: along --axis, in each group of M elements from index 0 on, y = x if fewer than N of the group are larger in
     abs(x), or as large at a lower index, else fill. NaN is larger than all else, and as large as NaN; what of it is not
