@@ -19,7 +19,7 @@ FLOORS = (
     ("errors",),
     ("dtypes",),
     ("spec",),
-    ("tiles", "stats", "results", "crc"),
+    ("tiles", "stats", "results", "crc", "conditions"),
     ("findings",),
     ("kernels",),
     ("rules", "containers", "storage", "studies", "sideways", "windows"),
