@@ -229,7 +229,7 @@ def test_the_memory_for_buffers_bounds_the_tiles() -> None:
     from threshcli.rules.binary import Binary
 
     def request(jobs: int, memory: int) -> Request:
-        return Request(
+        return Request.of(
             rule=Binary(), command="binary", thresholds={}, specs={}, names=Names(), jobs=jobs, max_memory=memory
         )
 

@@ -47,7 +47,7 @@ def run(
     dtype = read_header(str(source))[0].tensors[0].dtype
     slots = [key for slot in rule.slots for key in slot.keys(1)]
     specs = dict(zip(slots, ("0" if len(slots) == 2 else cut, cut), strict=False))
-    request = Request(
+    request = Request.of(
         rule=rule,
         command=name,
         thresholds={slot: parse(text) for slot, text in specs.items()},

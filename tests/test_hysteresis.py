@@ -128,7 +128,7 @@ def test_what_winds_through_all_slabs_is_followed_from_any_of_its_ends(name: str
 def run(source: Path, target: Path, rule: Hysteresis, low: str, high: str, **more: Any) -> Array:
     """The rule on a file, from a program."""
     kernels = more.pop("kernels", None)
-    request = Request(
+    request = Request.of(
         rule=rule, command="hysteresis", thresholds={"low": parse(low), "high": parse(high)},
         specs={"low": low, "high": high}, names=Names(output=str(target)), **more,
     )  # fmt: skip

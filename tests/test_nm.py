@@ -149,7 +149,7 @@ def test_tiles_workers_memory_and_kernels_change_nothing(
     found = set()
     for number, (jobs, memory, share) in enumerate([(1, 64 << 20, 24), (2, 1 << 22, 24), (3, 64 << 20, 1 << 16)]):
         monkeypatch.setattr(ranking, "_SHARE", share)
-        request = Request(
+        request = Request.of(
             rule=Nm(threshold=NofM(n, m), axis=axis, partial=True), command="nm", thresholds={}, specs={},
             names=Names(output=str(tmp_path / f"{number}.npy")), jobs=jobs, max_memory=memory,
         )  # fmt: skip

@@ -195,7 +195,7 @@ def test_a_file_that_changes_before_its_turn_is_refused_under_one_threshold_for_
     paths = [tmp_path / "a.npy", tmp_path / "b.npy"]
     for number, path in enumerate(paths):
         np.save(path, np.arange(8, dtype=np.float32) + number)
-    request = Request(
+    request = Request.of(
         rule=Gradient(),
         command="gradient",
         thresholds={"threshold": thresholds.parse("top5")},

@@ -144,7 +144,7 @@ def test_any_shards_of_any_data_share_one_threshold(
 
 def on_torch(rule: str, spec: str, scope: str, ties: Any, path: Path, out: Path) -> bytes:
     """What the kernels of an accelerator write."""
-    request = Request(
+    request = Request.of(
         rule=registered()[rule](),
         command=rule,
         thresholds={"threshold": parse(spec)},

@@ -130,7 +130,7 @@ def _request(given: dict[str, Any]) -> Request:
         raise UsageError(f"{spec} gives several cuts for each index, too many for a line", hint="use --json")
     if output is not None and getattr(source, "several", False):
         raise UsageError(f"{spec} gives several cuts, and a map holds one an element", hint="leave --output out")
-    return Request(
+    return Request.of(
         rule=SolvedMagnitude() if given["magnitude"] else Solved(),
         command="solve",
         thresholds={key: source},

@@ -17,7 +17,7 @@ from threshcli.kernels._numpy_convert import storage
 from threshcli.kernels.base import Block, Kernels
 from threshcli.kernels.numpy import NumpyKernels
 from threshcli.plan.files import FilePlan
-from threshcli.plan.request import Request
+from threshcli.plan.request import Step
 from threshcli.plan.tensors import TensorPlan
 from threshcli.rules.base import Groups, Rule
 from threshcli.sideways.nm import Array, magnitude_keys, nm_mask
@@ -55,13 +55,12 @@ class Job(NamedTuple):
 
     @classmethod
     def of(
-        cls, request: Request, plan: FilePlan, source: Bytes, maps: Callable[[Mapped], Bytes], settings: Settings
+        cls, step: Step, memory: int, plan: FilePlan, source: Bytes, maps: Callable[[Mapped], Bytes], settings: Settings
     ) -> Self:
-        """That of a file."""
+        """That of a step in a file; `memory` is for all workers."""
         output, workers = None if plan.output is None else plan.output.path, settings.crew.size
-        memory = request.max_memory // workers
-        told = settings.progress.advance
-        return cls(request.rule, request.axes, source, maps, output, workers, memory, settings.tile_bytes, told)
+        told, share = settings.progress.advance, memory // workers
+        return cls(step.rule, step.axes, source, maps, output, workers, share, settings.tile_bytes, told)
 
 
 class Made(NamedTuple):

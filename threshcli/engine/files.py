@@ -56,9 +56,7 @@ class FileRun:
         self._read, self._written, self._left = Ledger(), Ledger(), Ledger()
         self._maps = MapSources()
         self._work = {
-            item.out.source: TensorWork(
-                request.rule, item, self._maps.open, norms=request.rule.norms, means=request.moments
-            )
+            item.out.source: TensorWork(item.rule, item, self._maps.open, norms=item.rule.norms, means=request.moments)
             for item in plan.tensors
             if item.applied
         }
@@ -80,17 +78,18 @@ class FileRun:
             self._finish(self._plan.residual, self._residual, self._left)
             self._finish(self._plan.output, self._target, self._written)
         seconds = time.perf_counter() - began
-        rule = self._request.rule
-        counts = self._summed()
-        return file_result(self._plan, rule, counts, seconds, status="written", moments=self._request.moments)
+        return file_result(self._plan, self._summed(), seconds, status="written", moments=self._request.moments)
 
     def _look_sideways(self, stack: ExitStack) -> None:
         """For rules that do, make the masks of what they select, or get ready to."""
-        if self._request.rule.sideways:
+        for step in self._request.steps:
+            if not step.rule.sideways:
+                continue
             from threshcli.engine.beside import Job, prepare
 
-            job = Job.of(self._request, self._plan, self._source, self._maps.open, self._settings)
-            for number, (beside, counts) in prepare(job, self._plan.tensors, stack).items():
+            job = Job.of(step, self._request.max_memory, self._plan, self._source, self._maps.open, self._settings)
+            own = [item for item in self._plan.tensors if item.step is step]
+            for number, (beside, counts) in prepare(job, own, stack).items():
                 self._work[number].beside = beside
                 self._counts[number, 0] = counts
 
@@ -154,7 +153,7 @@ class FileRun:
         size = self._settings.tile_bytes
         for plan in self._plan.tensors:
             if plan.place is not None or plan.applied:
-                for tile in tiles(plan.view.elements, elements_of_tile(plan, self._request.rule, self._settings)):
+                for tile in tiles(plan.view.elements, elements_of_tile(plan, self._settings)):
                     yield _Unit(tile, plan)
         copies = self._plan.output.skeleton.copies if self._plan.output else ()
         for copy in copies:

@@ -25,7 +25,7 @@ from threshcli.kernels._arena import Arena
 from threshcli.kernels._numpy_convert import native
 from threshcli.kernels.base import Kernels
 from threshcli.plan.fit import Fit
-from threshcli.plan.request import Request
+from threshcli.plan.request import Step
 from threshcli.plan.tensors import TensorPlan
 from threshcli.storage.local import Source
 from threshcli.storage.scratch import Scratch
@@ -71,10 +71,11 @@ class _Unit(NamedTuple):
 
 @dataclass(slots=True)
 class Mapmaker:
-    """Makes the maps of one file, as a request asks for them."""
+    """Makes the maps of one step in one file; `memory` is for all workers."""
 
-    request: Request
+    step: Step
     desk: Desk
+    memory: int
     _found: dict[int, tuple[float, float]] = field(default_factory=dict)
     _arenas: dict[int, Arena] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -92,12 +93,12 @@ class Mapmaker:
         return {(made.subject.item.out.source, made.slot): self._mapped(made, scratch, fingerprint) for made in planned}
 
     def _planned(self, subjects: Sequence[Subject]) -> Iterator[_Map]:
-        offset, axes = 0, self.request.axes
-        told = next(iter(self.request.thresholds)) if self.request.thresholds else None
+        offset, axes = 0, self.step.axes
+        told = next(iter(self.step.thresholds)) if self.step.thresholds else None
         for whole in subjects:
             rank, dtype = len(whole.piece.view.shape), whole.piece.dtype.compared
             subject = whole if rank else whole._replace(piece=whole.piece.as_line())
-            for slot, source in self.request.thresholds.items():
+            for slot, source in self.step.thresholds.items():
                 if isinstance(source, Windowed):
                     extremes = self._extremes(subject) if source.needs_extremes else (0, 0)
                     window = source.window(source.spans(rank, axes) or (1,), dtype, extremes)
@@ -106,7 +107,7 @@ class Mapmaker:
 
     def _extremes(self, subject: Subject) -> Extremes:
         """The least and the largest element that can be used."""
-        lens = self.request.fit.terms(self.request.rule.magnitude).lens
+        lens = self.step.fit.terms(self.step.rule.magnitude).lens
         (looked,) = replace(self.desk, advance=lambda _: None).answers(
             Population([subject.piece]), [extent(lens)], subject.who
         )
@@ -115,7 +116,7 @@ class Mapmaker:
     def _make(self, planned: Sequence[_Map], piece: Piece, scratch: Scratch) -> None:
         """All maps of the file that the piece is of."""
         crew = self.desk.crew
-        most = max(_LEAST, self.request.max_memory // crew.size // _NEEDED)
+        most = max(_LEAST, self.memory // crew.size // _NEEDED)
         alone = sum(made.subject.piece.view.elements for made in planned) < _ALONE
         with Source(piece.path) as source, MapSources() as masks:
             if source.fingerprint != piece.fingerprint:
@@ -137,7 +138,7 @@ class Mapmaker:
     def _do(self, unit: _Unit, k: Kernels, source: Source, masks: MapSources, scratch: Scratch) -> None:
         k.reset()
         made, box = unit
-        lens = self.request.fit.terms(self.request.rule.magnitude).lens
+        lens = self.step.fit.terms(self.step.rule.magnitude).lens
         piece = made.subject.piece.box([(side.low, side.high) for side in box])
         data, usable = self.desk.elements(source, masks, piece, k)
         kind = piece.dtype.compared
@@ -152,9 +153,9 @@ class Mapmaker:
                 f"{made.subject.who} has no {made.source.text}: it is beyond what float64 holds",
                 hint="scale the data, or give a number",
             ) from error
-        modify(found, self.request.fit)
+        modify(found, self.step.fit)
         low, high = float(np.fmin.reduce(found, axis=None)), float(np.fmax.reduce(found, axis=None))
-        if self.request.rule.magnitude and low < 0:
+        if self.step.rule.magnitude and low < 0:
             raise UsageError(
                 f"{made.subject.who}: {made.source.text} is negative somewhere, and magnitudes never are",
                 hint="--at-least 0 raises it",

@@ -10,14 +10,13 @@ from threshcli.dtypes import DType
 from threshcli.plan.files import FilePlan
 from threshcli.plan.tensors import TensorPlan
 from threshcli.results import FileResult, FileStatus, TensorResult, ThresholdUsed
-from threshcli.rules.base import Rule, slot_of
+from threshcli.rules.base import slot_of
 from threshcli.stats import Counts
 from threshcli.thresholds.base import Answer, Bound, Fixed, Pending, Spread
 
 
 def file_result(
     plan: FilePlan,
-    rule: Rule,
     counts: Mapping[int, Counts] | None,
     seconds: float,
     *,
@@ -26,7 +25,7 @@ def file_result(
 ) -> FileResult:
     """The result of a file that went through; without `counts`, of one that was only planned."""
     tensors = tuple(
-        _tensor_result(item, rule, None if counts is None else counts.get(item.out.source, Counts()), moments=moments)
+        _tensor_result(item, None if counts is None else counts.get(item.out.source, Counts()), moments=moments)
         for item in plan.tensors
     )
     return FileResult(
@@ -67,19 +66,23 @@ def _nan_warnings(tensors: tuple[TensorResult, ...]) -> list[str]:
     return [f"tensor {name!r} holds {nan:,} NaN and {inf:,} infinite values" for name, nan, inf in found]
 
 
-def _tensor_result(plan: TensorPlan, rule: Rule, counts: Counts | None, *, moments: bool) -> TensorResult:
+def _tensor_result(plan: TensorPlan, counts: Counts | None, *, moments: bool) -> TensorResult:
+    dtype = plan.tensor.dtype
     result = TensorResult(
         name=plan.name,
         shape=plan.tensor.shape,
-        dtype=plan.tensor.dtype.name,
+        dtype=dtype.name,
         out_dtype=plan.out.dtype.name,
         applied=plan.applied,
         reason=plan.reason,
-        threshold=thresholds_used(plan.bounds, rule.arithmetic(plan.tensor.dtype), counts),
+        threshold=thresholds_used(plan.bounds, plan.rule.arithmetic(plan.tensor.dtype), counts)
+        if plan.applied
+        else None,
         elements=math.prod(plan.tensor.shape),
     )
     if counts is None or not plan.applied:
         return result
+    rule = plan.rule
     return replace(
         result,
         selected=counts.selected,

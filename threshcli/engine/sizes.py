@@ -6,7 +6,6 @@ from typing import NamedTuple, Protocol
 
 from threshcli.engine.crew import Crew
 from threshcli.plan.tensors import TensorPlan
-from threshcli.rules.base import Rule
 from threshcli.thresholds.base import Mapped
 from threshcli.tiles import tile_elements
 
@@ -57,11 +56,11 @@ def largest_tile(request: Limits) -> int:
     return max(_SMALLEST, min(1 << 24, request.max_memory // (_SHARE * workers(request))))
 
 
-def elements_of_tile(plan: TensorPlan, rule: Rule, settings: Settings) -> int:
+def elements_of_tile(plan: TensorPlan, settings: Settings) -> int:
     """Elements of a tensor's tiles. Where no worker waits for the interpreter they stay in the cache, with what is made
     of them, since a pass over them then takes half the time."""
     plain = _is_plain(plan)
-    worked = rule.arithmetic(plan.tensor.dtype) if plan.applied else plan.tensor.dtype
+    worked = plan.rule.arithmetic(plan.tensor.dtype) if plan.applied else plan.tensor.dtype
     read, written = plan.view.itemsize, max(plan.out.dtype.itemsize, worked.itemsize)
     most = settings.tile_bytes if plain else settings.largest_tile
     most = 2 * most // max(2, len(plan.bounds))  # each may take a buffer

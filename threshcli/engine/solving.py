@@ -11,7 +11,7 @@ from typing import NamedTuple
 from threshcli.engine.population import Piece, Population
 from threshcli.engine.studying import Desk
 from threshcli.plan.files import FilePlan
-from threshcli.plan.request import Request
+from threshcli.plan.request import Step
 from threshcli.plan.tensors import Known, TensorPlan
 from threshcli.thresholds.base import Answer, Fixed, Maps, Spread, Windowed, Worked
 
@@ -22,17 +22,16 @@ class Planned(NamedTuple):
     plan: FilePlan
     path: str
 
-    @property
-    def pending(self) -> list[TensorPlan]:
-        """The tensors whose thresholds are to be worked out."""
-        return [item for item in self.plan.tensors if item.applied]
+    def of(self, step: Step) -> list[TensorPlan]:
+        """The tensors that a step is applied to."""
+        return [item for item in self.plan.tensors if item.applied and item.step is step]
 
 
 @dataclass(frozen=True, slots=True)
 class Solver:
-    """Works out thresholds, as a request asks for them."""
+    """Works out the thresholds of one step, wherever it is applied. The desk looks at the elements that it asks for."""
 
-    request: Request
+    step: Step
     desk: Desk
     maps: Maps
 
@@ -40,11 +39,11 @@ class Solver:
         """The thresholds of one file, for every scope but `global`."""
         if not self._sources:
             return {}
-        scope = self.request.fit.scope
+        scope = self.step.fit.scope
         if scope.kind == "file":
             return self.together([planned], "the file")[0]
         known: dict[tuple[int, str], Fixed | Spread] = {}
-        for item in planned.pending:
+        for item in planned.of(self.step):
             piece = self._piece(planned, item)
             if scope.kind == "axis":
                 found: Mapping[str, Fixed | Spread] = self._along(item, piece, scope.axis % len(item.tensor.shape))
@@ -56,7 +55,7 @@ class Solver:
 
     def together(self, files: Sequence[Planned], who: str = "all inputs together") -> list[Known]:
         """The thresholds of files that share one population, a mapping for each."""
-        items = [(number, item) for number, planned in enumerate(files) for item in planned.pending]
+        items = [(number, item) for number, planned in enumerate(files) for item in planned.of(self.step)]
         population = Population([self._piece(files[number], item) for number, item in items])
         answers = self._answers(population, who)
         known: list[dict[tuple[int, str], Fixed | Spread]] = [{} for _ in files]
@@ -67,20 +66,20 @@ class Solver:
 
     @property
     def _sources(self) -> dict[str, Worked]:
-        return {slot: source for slot, source in self.request.thresholds.items() if isinstance(source, Worked)}
+        return {slot: source for slot, source in self.step.thresholds.items() if isinstance(source, Worked)}
 
     def _answers(self, population: Population, who: str) -> dict[str, Answer]:
         if not population.elements:
             return {slot: nobody(source) for slot, source in self._sources.items()}
-        terms = self.request.fit.terms(self.request.rule.magnitude)
+        terms = self.step.fit.terms(self.step.rule.magnitude)
         dtypes = {piece.dtype for piece in population.pieces}
         studies = [source.begin(terms, dtypes) for source in self._sources.values()]
         found = self.desk.answers(population, studies, self._looked_at(who))
-        return {slot: self.request.fit.modified(answer) for slot, answer in zip(self._sources, found, strict=True)}
+        return {slot: self.step.fit.modified(answer) for slot, answer in zip(self._sources, found, strict=True)}
 
     def _looked_at(self, who: str) -> str:
         """What errors call the elements that are looked at."""
-        fit = self.request.fit
+        fit = self.step.fit
         texts = ["without its zeros"] * fit.ignore_zero + ["inside of the mask"] * (fit.mask is not None)
         return " ".join((who, *texts))
 
@@ -97,8 +96,8 @@ class Solver:
             return {
                 slot: Spread(source.text, axis, (nobody(source),) * count) for slot, source in self._sources.items()
             }
-        fit, size = self.request.fit, piece.view.elements // count
-        terms = fit.terms(self.request.rule.magnitude)
+        fit, size = self.step.fit, piece.view.elements // count
+        terms = fit.terms(self.step.rule.magnitude)
         studies = [[source.begin(terms, {piece.dtype}) for source in self._sources.values()] for _ in range(count)]
         found = self.desk.slices(piece, axis, studies, self._looked_at(f"tensor {item.name!r}"))
         return {
@@ -106,18 +105,18 @@ class Solver:
             for place, (slot, source) in enumerate(self._sources.items())
         }
 
-    def mapped(self, planned: Planned, stack: ExitStack) -> Known:
-        """Maps of the thresholds from windows, in a file that the stack closes."""
-        if not any(isinstance(source, Windowed) for source in self.request.thresholds.values()):
+    def mapped(self, planned: Planned, memory: int, stack: ExitStack) -> Known:
+        """Maps of the thresholds from windows, in a file that the stack closes; `memory` is for all workers."""
+        if not any(isinstance(source, Windowed) for source in self.step.thresholds.values()):
             return {}
         from threshcli.engine.mapping import Mapmaker, Subject
 
         subjects = [
             Subject(item, self._piece(planned, item), self._looked_at(f"tensor {item.name!r}"))
-            for item in planned.pending
+            for item in planned.of(self.step)
         ]
         output = planned.plan.output
-        return Mapmaker(self.request, self.desk).maps(subjects, None if output is None else output.path, stack)
+        return Mapmaker(self.step, self.desk, memory).maps(subjects, None if output is None else output.path, stack)
 
     def _piece(self, planned: Planned, item: TensorPlan) -> Piece:
         plan, tensor = planned.plan, item.tensor

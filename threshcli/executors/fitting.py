@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from threshcli.engine.solving import Planned, Solver
 from threshcli.engine.studying import Desk
@@ -14,7 +14,7 @@ from threshcli.plan.names import Job
 from threshcli.plan.request import Request
 from threshcli.plan.tensors import Known
 from threshcli.storage import local
-from threshcli.thresholds.base import Maps
+from threshcli.thresholds.base import Fixed, Mapped, Maps, Spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,14 @@ class Fitting:
 
     @property
     def is_shared(self) -> bool:
-        """Whether all files of the call have one threshold."""
-        return self.request.fit.scope.kind == "global"
+        """Whether all files of the call have a threshold together."""
+        return any(self._solvers(together=True))
+
+    def _solvers(self, *, together: bool) -> Iterator[Solver]:
+        """Who works out what is the same for all files, or all else."""
+        for step in self.request.steps:
+            if step.is_fitted and (step.fit.scope.kind == "global") == together:
+                yield Solver(step, replace(self.desk, ignore_zero=step.fit.ignore_zero), self.maps)
 
     def share(self, jobs: Sequence[Job], stack: ExitStack) -> None:
         """Work out what all inputs share; the first that cannot be read ends the call, since without it every threshold
@@ -48,8 +54,11 @@ class Fitting:
                 if source.path != job.input:  # a pipe can be read once: its copy is kept
                     self._held[job.input] = source
                     stack.push(closing.pop_all())
-        found = Solver(self.request, self.desk, self.maps).together(planned)
-        self._shared.update(enumerate(zip([item.plan for item in planned], found, strict=True)))
+        known: list[dict[tuple[int, str], Fixed | Spread | Mapped]] = [{} for _ in planned]
+        for solver in self._solvers(together=True):
+            for own, found in zip(known, solver.together(planned), strict=True):
+                own.update(found)
+        self._shared.update(enumerate(zip([item.plan for item in planned], known, strict=True)))
 
     def source(self, job: Job) -> AbstractContextManager[local.Source]:
         """An input; of a pipe the copy, if there is one."""
@@ -58,10 +67,14 @@ class Fitting:
 
     def known(self, number: int, plan: FilePlan, source: local.Source, stack: ExitStack) -> Known:
         """The thresholds of a planned file, the `number`-th of the call; the stack closes the maps among them."""
-        if self.is_shared:
+        found: dict[tuple[int, str], Fixed | Spread | Mapped] = {}
+        if number in self._shared:
             before, known = self._shared[number]
             if before.fingerprint != plan.fingerprint:
                 raise InputError("has changed since the thresholds were worked out", hint="run the command again")
-            return known
-        solver, planned = Solver(self.request, self.desk, self.maps), Planned(plan, source.path)
-        return {**solver.each(planned), **solver.mapped(planned, stack)}
+            found |= known
+        planned = Planned(plan, source.path)
+        for solver in self._solvers(together=False):
+            found |= solver.each(planned)
+            found |= solver.mapped(planned, self.request.max_memory, stack)
+        return found

@@ -17,7 +17,7 @@ from threshcli.engine.outcome import file_result
 from threshcli.engine.sizes import Progress, Settings, largest_tile, tile_bytes, workers
 from threshcli.errors import DeviceError, OutputError, ThreshError
 from threshcli.kernels.base import Kernels
-from threshcli.plan.files import FilePlan, MapFiles, plan_file, read_header
+from threshcli.plan.files import FilePlan, MapFiles, check_patterns, plan_file, read_header
 from threshcli.plan.names import Job, display_name
 from threshcli.plan.request import Request
 from threshcli.results import Failure, FileResult, FileStatus, RunResult
@@ -81,8 +81,8 @@ class Executor:
         return RunResult(
             version=__version__,
             command=self.request.command,
-            operator=self.request.rule.operator(),
-            decides=self.request.rule.decides,
+            operator=self.request.operator,
+            decides=self.request.decides,
             params=self.request.params(),
             device=device,
             files=tuple(results),
@@ -91,8 +91,7 @@ class Executor:
 
     def _check_patterns(self, jobs: Sequence[Job]) -> None:
         """A pattern that matches no tensor of any file is a mistake, told before the first output."""
-        selection = self.request.selection
-        if len(jobs) < 2 or not (selection.keep or selection.exclude):
+        if len(jobs) < 2 or not any(entry.selection.keep or entry.selection.exclude for entry in self.request.entries):
             return
         if any(job.input == "-" or Path(job.input).is_fifo() for job in jobs):
             return  # a pipe cannot be read twice, and may be the one that has them
@@ -103,7 +102,7 @@ class Executor:
             except ThreshError:
                 continue  # told when its turn comes
             names += [tensor.name or display_name(job.input) for tensor in contents.tensors]
-        selection.check(names)
+        check_patterns(self.request, names)
 
     @property
     def _plans_only(self) -> bool:
@@ -111,7 +110,6 @@ class Executor:
 
     def _fitting(self, settings: Settings, device: str, maps: MapFiles) -> Fitting | None:
         """Who works thresholds out, with NumPy whatever the device: the data comes from a file."""
-        fit = self.request.fit
         if not self.request.is_fitted or self._plans_only:
             return None
         from threshcli.engine.studying import Desk
@@ -121,9 +119,7 @@ class Executor:
         own = device == "cpu" and self.kernels is None
         crew = settings.crew if own else Crew(settings.crew.size, NumpyKernels)
         tile_bytes, told = min(settings.tile_bytes, 1 << 21), settings.progress.advance
-        return Fitting(
-            self.request, Desk(crew, tile_bytes, fit.ignore_zero, verify=self.solve_only, advance=told), maps
-        )
+        return Fitting(self.request, Desk(crew, tile_bytes, verify=self.solve_only, advance=told), maps)
 
     def _attempt(self, job: Job, work: _Work, number: int) -> FileResult:
         if self.request.skip_existing and job.output is not None and Path(job.output).exists():
@@ -155,7 +151,7 @@ class Executor:
 
     def _planned(self, plan: FilePlan, began: float, status: FileStatus) -> FileResult:
         seconds = time.perf_counter() - began
-        return file_result(plan, self.request.rule, None, seconds, status=status, moments=False)
+        return file_result(plan, None, seconds, status=status, moments=False)
 
 
 def kernels_for(device: str) -> tuple[str, Callable[[], Kernels]]:

@@ -11,7 +11,7 @@ from threshcli.dtypes import DTYPES, DType
 from threshcli.errors import UsageError
 from threshcli.plan.fit import Fit, Scope
 from threshcli.plan.names import Names
-from threshcli.plan.request import Request
+from threshcli.plan.request import Entry, Request, Step
 from threshcli.plan.selection import Selection
 from threshcli.rules.base import Rule, Slot
 from threshcli.spec import Axes, Number, Numbers, parse_size
@@ -21,31 +21,44 @@ from threshcli.thresholds.base import Threshold
 def request_of(name: str, rule: type[Rule], given: Mapping[str, Any], *, moments: bool) -> Request:
     """The request that a command's arguments make; `moments` says whether the report tells means and norms. Raises
     UsageError."""
+    selection = Selection(tuple(given["tensor"] or ()), tuple(given["exclude"] or ()))
+    return request_with((Entry(selection, (step_of(name, rule, given),)),), name, given, moments=moments)
+
+
+def step_of(name: str, rule: type[Rule], given: Mapping[str, Any]) -> Step:
+    """A rule with all that decides what it writes, from the command's arguments; UsageError."""
     made = rule(**_fields_of(rule, given))
     asked = {slot: _texts_of(given[slot.name]) for slot in rule.slots}
     made.check(frozenset(slot.name for slot, texts in asked.items() if texts))
     specs, parsed = _thresholds_of(asked)
     fit = fitting(given)
     fit.check(parsed)
-    return Request(
+    return Step(
         rule=made,
-        command=name,
+        name=name,
         thresholds=parsed,
         specs=specs,
         fit=fit,
         axes=axes_of(given["axes"]),
+        out_dtype=_out_dtype(given["out_dtype"]),
+        broadcast=given["broadcast"],
+    )
+
+
+def request_with(entries: tuple[Entry, ...], command: str, given: Mapping[str, Any], *, moments: bool) -> Request:
+    """The request of these entries: where outputs go and how the work is done comes from a command's arguments."""
+    return Request(
+        entries=entries,
+        command=command,
         names=Names(
             output=given["output"],
             out_dir=given["out_dir"],
             in_place=given["in_place"],
             residual=given.get("residual"),
             to=given["to"],
-            rule=name,
+            rule=command,
             dry_run=given["dry_run"],
         ),
-        selection=Selection(tuple(given["tensor"] or ()), tuple(given["exclude"] or ())),
-        out_dtype=_out_dtype(given["out_dtype"]),
-        broadcast=given["broadcast"],
         overwrite=given["overwrite"],
         skip_existing=given["skip_existing"],
         fsync=given["fsync"],

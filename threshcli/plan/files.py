@@ -9,15 +9,13 @@ from typing import Any, NamedTuple
 
 from threshcli import containers
 from threshcli.containers.base import Container, Contents, Skeleton
-from threshcli.dtypes import Real
 from threshcli.errors import InputError, OutputError, ThreshError, UsageError
 from threshcli.plan.names import Job, display_name
-from threshcli.plan.request import Request, by_slot, without_folder
+from threshcli.plan.provenance import provenance
+from threshcli.plan.request import Request
 from threshcli.plan.tensors import Known, Place, TensorPlan, plan_tensor
-from threshcli.rules.base import Rule, slot_of
-from threshcli.spec import Number
 from threshcli.storage import local
-from threshcli.thresholds.base import Fixed, Maps
+from threshcli.thresholds.base import Maps
 
 _LONGEST_REPORT = 1 << 28
 
@@ -101,17 +99,16 @@ def plan_file(
     stem = display_name(job.input)
     names = [tensor.name or stem for tensor in contents.tensors]
     if strict:
-        request.selection.check(names)
-    chosen = [request.selection.chosen(name) for name in names]
+        check_patterns(request, names)
     tensors = [
-        plan_tensor(request, Place(job.input, contents, index, name), chosen[index], kind, maps, known or {})
+        plan_tensor(request, Place(job.input, contents, index, name), kind, maps, known or {})
         for index, name in enumerate(names)
     ]
-    warnings = _refused(request.rule, tensors)
+    warnings = _refused(tensors)
     origin = contents if kind.name == contents.container else None
     if origin is None:
         warnings += contents.notes
-    recipe = _provenance(request, tensors, maps)
+    recipe = provenance(request, tensors, maps)
     skeleton = kind.skeleton(tuple(plan.out for plan in tensors), origin, recipe)
     placed = [plan._replace(place=place) for plan, place in zip(tensors, skeleton.places, strict=True)]
     residual, placed = _residual(request, job, source, contents, placed, recipe)
@@ -128,45 +125,18 @@ def plan_file(
     )
 
 
-def _provenance(request: Request, tensors: Sequence[TensorPlan], maps: Maps) -> dict[str, str]:
-    """What the metadata of an output says of how it was made."""
-    if not request.provenance:
-        return {}
-    stated: dict[str, object] = {}
-    texts: dict[str, str] = {}
-    for key, source in request.thresholds.items():
-        slot = slot_of(key)
-        own = dict(source.provenance(slot, maps))
-        texts[key] = without_folder(str(own.pop(slot, request.specs[key])))
-        stated |= own
-    return request.recipe(_used(request.rule, tensors), {**stated, **by_slot(texts)})
+def check_patterns(request: Request, names: Sequence[str]) -> None:
+    """UsageError where a pattern matches none of these names."""
+    for entry in request.entries:
+        entry.selection.check(names)
 
 
-def _used(rule: Rule, tensors: Sequence[TensorPlan]) -> dict[str, object]:
-    """The thresholds that were worked out, by tensor name and slot, for the provenance."""
-    found: dict[str, object] = {}
-    for plan in tensors:
-        own: dict[str, list[object]] = {}
-        for key, bound in plan.bounds.items():
-            if isinstance(bound, Fixed) and bound.found is not None:
-                values = [_plain(bound.compared(value, rule.arithmetic(plan.tensor.dtype))) for value in bound.values]
-                own.setdefault(slot_of(key), []).extend(values)
-        if own:
-            found[plan.name] = own
-    return found
-
-
-def _plain(value: Real) -> object:
-    """JSON has no infinities."""
-    return str(value) if isinstance(value, float) else Number.of(value).plain
-
-
-def _refused(rule: Rule, tensors: Sequence[TensorPlan]) -> list[str]:
-    """Warnings of selected tensors that the rule cannot work on; UsageError if there are no others."""
-    refused = [plan for plan in tensors if not plan.applied and plan.reason != "not selected"]
+def _refused(tensors: Sequence[TensorPlan]) -> list[str]:
+    """Warnings of selected tensors that their rules cannot work on; UsageError if there are no others."""
+    refused = [plan for plan in tensors if not plan.applied and plan.step is not None]
     if refused and not any(plan.applied for plan in tensors):
         first = refused[0]
-        raise UsageError(f"tensor {first.name!r}: {first.reason}", hint=rule.remedy(first.tensor.dtype))
+        raise UsageError(f"tensor {first.name!r}: {first.reason}", hint=first.rule.remedy(first.tensor.dtype))
     return [f"tensor {plan.name!r} is copied unchanged: {plan.reason}" for plan in refused]
 
 

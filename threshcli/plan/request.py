@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import PurePath
+from typing import Any, NamedTuple, Self
 
 from threshcli.dtypes import DType
 from threshcli.errors import UsageError
@@ -31,30 +31,19 @@ def without_folder(text: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
-    """A rule, its thresholds by key, the names of outputs, and how to go about it. `specs` are the thresholds as
-    written."""
+class Step:
+    """A rule with all that decides what it writes: its thresholds by key, how those are found that are worked out, the
+    dtype of what it makes. `name` is the rule's, `specs` are the thresholds as written."""
 
     rule: Rule
-    command: str
+    name: str
     thresholds: Mapping[str, Threshold]
     specs: Mapping[str, str]
-    names: Names
-    selection: Selection = field(default_factory=Selection)
     fit: Fit = field(default_factory=Fit)
     axes: Axes | None = None
     """The axes along which elements are neighbours; None for all."""
     out_dtype: DType | None = None
     broadcast: bool = False
-    overwrite: bool = False
-    skip_existing: bool = False
-    fsync: bool | None = None
-    provenance: bool = True
-    device: str = "cpu"
-    jobs: int = 1
-    max_memory: int = 64 << 20
-    moments: bool = False
-    """Whether means and norms are wanted by the report."""
 
     def __post_init__(self) -> None:
         """UsageError where axes are named and nothing looks along them."""
@@ -72,11 +61,11 @@ class Request:
 
     @property
     def passes(self) -> int:
-        """How often a file is read: once to write, before that to work out thresholds, and to follow components."""
+        """How often elements are read: once to write, before that to work out thresholds, and to follow components."""
         return 1 + self.is_fitted + isinstance(self.rule.beside, Components)
 
     def params(self) -> dict[str, object]:
-        """The options that decide the values written, as the report and the provenance state them."""
+        """The options that decide the values written, as the report states them."""
         stated: dict[str, object] = dict(by_slot(self.specs))
         for item in self.rule.options():
             value = getattr(self.rule, item.name)
@@ -90,17 +79,73 @@ class Request:
             stated["out_dtype"] = self.out_dtype.name
         return stated
 
-    def recipe(self, used: Mapping[str, object], stated_elsewhere: Mapping[str, object]) -> dict[str, str]:
-        """Text for the metadata of an output: what was done, by which thresholds if they were worked out (`used`), and
-        nothing of when, where or by whom. What is `stated_elsewhere` of the thresholds stands in for their text."""
-        stated = {
-            name: without_folder(value) if isinstance(value, str) else value
-            for name, value in {**self.params(), **stated_elsewhere}.items()
-        }
-        exact = {
-            item.name: str(getattr(self.rule, item.name))
-            for item in self.rule.options()
-            if hasattr(getattr(self.rule, item.name), "plain")
-        }
-        more = {"thresholds": used} if used else {}
-        return {"thresh": json.dumps({"rule": self.command, **stated, **exact, **more}, sort_keys=True)}
+
+class Entry(NamedTuple):
+    """What is done with the tensors that a selection chooses: step after step; without any they stay as they are."""
+
+    selection: Selection
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Which tensors become what (the first entry that chooses a tensor has it), the names of outputs, and how to go
+    about it."""
+
+    entries: tuple[Entry, ...]
+    command: str
+    names: Names
+    overwrite: bool = False
+    skip_existing: bool = False
+    fsync: bool | None = None
+    provenance: bool = True
+    device: str = "cpu"
+    jobs: int = 1
+    max_memory: int = 64 << 20
+    moments: bool = False
+    """Whether means and norms are wanted by the report."""
+
+    @classmethod
+    def of(cls, *, command: str, names: Names, selection: Selection | None = None, **options: Any) -> Self:
+        """That of one rule, over the tensors that are selected (None: all); `options` are those of a Step and of this
+        class."""
+        known = {item.name for item in fields(Step)}
+        step = Step(name=command, **{name: value for name, value in options.items() if name in known})
+        more = {name: value for name, value in options.items() if name not in known}
+        return cls(entries=(Entry(selection or Selection(), (step,)),), command=command, names=names, **more)
+
+    def steps_for(self, name: str) -> tuple[Step, ...]:
+        """What is done with a tensor of this name."""
+        return next((entry.steps for entry in self.entries if entry.selection.chosen(name)), ())
+
+    @property
+    def steps(self) -> Iterator[Step]:
+        """All steps of all entries, in order."""
+        return (step for entry in self.entries for step in entry.steps)
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether a threshold is to be worked out from data."""
+        return any(step.is_fitted for step in self.steps)
+
+    @property
+    def passes(self) -> int:
+        """How often a file is read, at most."""
+        return max((step.passes for step in self.steps), default=1)
+
+    @property
+    def operator(self) -> str:
+        """The comparison in words for people, where there is one rule only."""
+        steps = list(self.steps)
+        return steps[0].rule.operator() if len(steps) == 1 else ""
+
+    @property
+    def decides(self) -> bool:
+        """Whether all that is done is to write constants in place of what is compared."""
+        last = [entry.steps[-1].rule.decides for entry in self.entries if entry.steps]
+        return bool(last) and all(last)
+
+    def params(self) -> dict[str, object]:
+        """The options that decide the values written, as the report states them."""
+        steps = list(self.steps)
+        return steps[0].params() if len(steps) == 1 else {}

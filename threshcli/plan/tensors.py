@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
 from threshcli.containers.base import Container, Contents, OutTensor, Tensor
 from threshcli.dtypes import DType, Real
-from threshcli.errors import UsageError
-from threshcli.plan.request import Request
+from threshcli.errors import InternalError, UsageError
+from threshcli.plan.request import Request, Step
 from threshcli.rules.base import Rule, Slot, crossed, slot_of
 from threshcli.thresholds.base import Bound, Fitted, Fixed, Mapped, Maps, Pending, Spread, Worked
 from threshcli.thresholds.map import MapThreshold
@@ -35,6 +36,15 @@ class TensorPlan(NamedTuple):
     place: int | None = None
     residual_place: int | None = None
     residual_swapped: bool = False
+    step: Step | None = None
+    """What is done; None where nothing is, or where nobody but the engine's caller knows."""
+
+    @property
+    def rule(self) -> Rule:
+        """The rule that is applied; only where one is."""
+        if self.step is None:
+            raise InternalError(f"no rule is applied to {self.name!r}")
+        return self.step.rule
 
 
 class Place(NamedTuple):
@@ -52,45 +62,56 @@ Known = Mapping[tuple[int, str], Fixed | Spread | Mapped]
 """Thresholds that were worked out, by the tensor's index in its file and the slot."""
 
 
-def plan_tensor(request: Request, where: Place, chosen: bool, kind: Container, maps: Maps, known: Known) -> TensorPlan:
+def plan_tensor(request: Request, where: Place, kind: Container, maps: Maps, known: Known) -> TensorPlan:
     """The plan of one tensor of a file; UsageError, naming it, where rule, thresholds or output cannot take it."""
     contents, index, name = where.contents, where.number, where.name
-    tensor = contents.tensors[index]
-    out_dtype = request.out_dtype or request.rule.output(tensor.dtype)
-    refusal = request.rule.refusal(tensor.dtype, out_dtype) if chosen else "not selected"
+    tensor, steps = contents.tensors[index], request.steps_for(name)
     plain = tuple(range(len(tensor.shape)))
     opaque = tensor.dtype.kind == "opaque"
     order = plain if opaque else kind.axes(tensor.view.order or plain)
-    bounds: Mapping[str, Bound] = {}
-    mask: Mapped | None = None
-    if refusal is None:
-        try:
-            check_dtypes(request.rule, tensor.dtype, out_dtype)
-            request.rule.check_shape(tensor.shape)
-            if request.axes is not None:
-                request.axes.of(len(tensor.shape))
-            bounds = _bind(request, where, order, maps, known)
-            request.rule.check_cuts(sum(_cuts(bound) for bound in bounds.values()), out_dtype)
-            mask = _mask(request, where, maps)
-        except UsageError as error:
-            raise UsageError(f"tensor {name!r}: {error.what}", hint=error.hint) from error
-    return TensorPlan(
+    copied = TensorPlan(
         tensor=tensor,
         name=name,
         view=tensor.view if opaque else tensor.view.permuted(order),
         out=OutTensor(
             name=tensor.name if kind.name == contents.container else name,
-            dtype=out_dtype if refusal is None else tensor.dtype,
+            dtype=tensor.dtype,
             shape=tensor.shape,
             order=order,
             swapped=kind.keeps_byte_order and tensor.view.swapped,
             source=index,
-            copied=refusal is not None,
+            copied=True,
         ),
-        applied=refusal is None,
-        reason=refusal,
+        applied=False,
+        reason="not selected",
+        bounds={},
+    )
+    try:
+        return _with_step(copied, steps[0], where, maps, known) if steps else copied
+    except UsageError as error:
+        raise UsageError(f"tensor {name!r}: {error.what}", hint=error.hint) from error
+
+
+def _with_step(plan: TensorPlan, step: Step, where: Place, maps: Maps, known: Known) -> TensorPlan:
+    """The plan of a tensor that is worked on; UsageError where that is not possible."""
+    tensor, rule = plan.tensor, step.rule
+    out_dtype = step.out_dtype or rule.output(tensor.dtype)
+    refusal = rule.refusal(tensor.dtype, out_dtype)
+    if refusal is not None:
+        return plan._replace(reason=refusal, step=step)
+    check_dtypes(rule, tensor.dtype, out_dtype)
+    rule.check_shape(tensor.shape)
+    if step.axes is not None:
+        step.axes.of(len(tensor.shape))
+    bounds = _bind(step, where, plan.out.order, maps, known)
+    rule.check_cuts(sum(_cuts(bound) for bound in bounds.values()), out_dtype)
+    return plan._replace(
+        out=replace(plan.out, dtype=out_dtype, copied=False),
+        applied=True,
+        reason=None,
         bounds=bounds,
-        mask=mask,
+        mask=_mask(step, where, maps),
+        step=step,
     )
 
 
@@ -112,26 +133,26 @@ def check_dtypes(rule: Rule, dtype: DType, out: DType) -> None:
         )
 
 
-def _bind(request: Request, where: Place, order: tuple[int, ...], maps: Maps, known: Known) -> Mapping[str, Bound]:
+def _bind(step: Step, where: Place, order: tuple[int, ...], maps: Maps, known: Known) -> Mapping[str, Bound]:
     tensor = where.contents.tensors[where.number]
     bounds: dict[str, Bound] = {}
-    for slot in request.rule.slots:
+    for slot in step.rule.slots:
         found: list[Bound] = []
-        for key, source in request.thresholds.items():
+        for key, source in step.thresholds.items():
             if slot_of(key) != slot.name:
                 continue
             if isinstance(source, Worked):
-                _check_source(request, source, slot, tensor)
+                _check_source(step, source, slot, tensor)
             fitted = Fitted(
-                where.name, tensor.shape, tensor.dtype, order, request.broadcast, where.file, slot.name, request.axes
+                where.name, tensor.shape, tensor.dtype, order, step.broadcast, where.file, slot.name, step.axes
             )
             for bound in source.bind_all(fitted, maps) if slot.many else (source.bind(fitted, maps),):
                 known_bound = known.get((where.number, key), bound) if isinstance(bound, Pending) else bound
                 found += each_cut(known_bound, getattr(source, "cuts", 1)) if slot.many else (known_bound,)
         bounds |= zip(slot.keys(len(found)), found, strict=False)
-    check_ranks(request.rule, bounds, math.prod(tensor.shape))
+    check_ranks(step.rule, bounds, math.prod(tensor.shape))
     for values in combinations(bounds):
-        request.rule.check_values(tensor.dtype, values)
+        step.rule.check_values(tensor.dtype, values)
     return bounds
 
 
@@ -185,23 +206,23 @@ def _matched(a: list[_Cut], b: list[_Cut]) -> Iterator[tuple[_Cut, _Cut]]:
         yield a[index % len(a)], b[index % len(b)]
 
 
-def _mask(request: Request, where: Place, maps: Maps) -> Mapped | None:
+def _mask(step: Step, where: Place, maps: Maps) -> Mapped | None:
     """The elements of `--estimate-mask` that stand for a tensor's, in C order."""
-    path = request.fit.mask
+    path = step.fit.mask
     source = None if path is None else MapThreshold.parse("@" + path)
     if source is None:
         return None
     tensor = where.contents.tensors[where.number]
     plain = tuple(range(len(tensor.shape)))
-    return source.bind(Fitted(where.name, tensor.shape, tensor.dtype, plain, request.broadcast, where.file), maps)
+    return source.bind(Fitted(where.name, tensor.shape, tensor.dtype, plain, step.broadcast, where.file), maps)
 
 
-def _check_source(request: Request, source: Worked, slot: Slot, tensor: Tensor) -> None:
+def _check_source(step: Step, source: Worked, slot: Slot, tensor: Tensor) -> None:
     """UsageError where a source that is worked out from data cannot serve this rule or this tensor."""
-    rule, scope = request.rule, request.fit.scope
+    rule, scope = step.rule, step.fit.scope
     source.check({tensor.dtype})
     if source.several and not slot.many:
-        raise UsageError(f"{source.text} gives several cuts, and {request.command} takes one", hint="use otsu")
+        raise UsageError(f"{source.text} gives several cuts, and {step.name} takes one", hint="use otsu")
     if source.keeps_largest and getattr(rule, "compare", None) in ("lt", "le"):
         raise UsageError(
             f"{source.text} keeps the largest, --compare {getattr(rule, 'compare', '')} the smallest",
