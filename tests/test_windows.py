@@ -152,7 +152,12 @@ def test_boxes_change_no_bit(
 
 def test_boxes_of_a_large_array_change_no_bit() -> None:
     """Of several blocks in each pass."""
-    for shape, dtype in (((700, 900), "float32"), ((40, 90, 110), "float64"), ((700, 900), "int16")):
+    for shape, dtype in (
+        ((700, 900), "float32"),
+        ((40, 90, 110), "float64"),
+        ((9, 60, 300), "float32"),
+        ((700, 900), "int16"),
+    ):
         x = data(shape, dtype)
         x[3:5, 7] = np.nan if x.dtype.kind == "f" else 0
         for method in ("mean", "gaussian", "niblack"):

@@ -33,8 +33,13 @@ class Window:
     """Of sauvola: the largest standard deviation that there may be."""
 
     @property
+    def has_factors(self) -> bool:
+        """Whether it multiplies what it finds by numbers that are given."""
+        return self.method in ("niblack", "sauvola")
+
+    @property
     def border(self) -> Border:
-        return "mirror" if self.method in ("niblack", "sauvola") else "reflect"
+        return "mirror" if self.has_factors else "reflect"
 
     @property
     def reach(self) -> tuple[int, ...]:

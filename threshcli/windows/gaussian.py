@@ -10,6 +10,9 @@ from threshcli.windows.boxes import Box
 from threshcli.windows.passes import Blocks, Flat, Stage, separable, take
 from threshcli.windows.sums import put
 
+_AT_ONCE = 11  # weights for which NumPy has a loop of its own; with more it computes window by window
+_WIDE = 128  # columns that are worth a loop of their own
+
 
 def gaussian(
     values: Array, usable: Array | None, count: Array | None, window: Window, box: Box, arena: Arena, out: Array
@@ -29,6 +32,9 @@ def _blurred(values: Array, window: Window, box: Box, arena: Arena, out: Array) 
         weights = _weights(window.sizes[axis], window.reach[axis])
 
         def work(block: Flat, outs: Blocks) -> None:
+            if block.columns >= _WIDE:
+                _weighed_into(outs[0], block, weights)
+                return
             block.arrays = [_weighed(block, weights)]
             put(block, outs)
 
@@ -37,25 +43,42 @@ def _blurred(values: Array, window: Window, box: Box, arena: Arena, out: Array) 
     separable([values], box, [2 * reach + 1 for reach in window.reach], arena, [out], stage)
 
 
-def _weights(size: int, reach: int) -> list[float]:
-    """The weights of a window of a size, from its middle outwards; with those of both sides they add up to 1."""
+def _weights(size: int, reach: int) -> Array:
+    """The weights of a window of a size; they add up to 1."""
     if not reach:
-        return [1.0]
+        return np.ones(1)
     places = np.arange(-reach, reach + 1)
-    found = np.exp(-0.5 / sigma_of(size) ** 2 * places**2)
+    found: Array = np.exp(-0.5 / sigma_of(size) ** 2 * places**2)
     found /= found.sum()
-    return [float(weight) for weight in found[reach:]]
+    return found
 
 
-def _weighed(block: Flat, weights: list[float]) -> Array:
-    """From the ends of each window to its middle, both sides at once."""
-    array, reach = block.arrays[0], len(weights) - 1
-    total, pair = block.lend(np.float64), block.lend(np.float64)
-    size = 2 * reach + 1
-    here = block.stretch(size)
-    np.multiply(array[block.stretch(size, reach)], weights[0], out=total[here])
-    for off in range(reach, 0, -1):
-        np.add(array[block.stretch(size, reach - off)], array[block.stretch(size, reach + off)], out=pair[here])
-        np.multiply(pair[here], weights[off], out=pair[here])
-        np.add(total[here], pair[here], out=total[here])
+def _weighed_into(out: Array, block: Flat, weights: Array) -> None:
+    """The weighted sums of windows across many columns, in the same order, and with no array in between."""
+    (rows, length, columns), size = block.shape, len(weights)
+    shape, steps = (rows, size, length - size + 1, columns), (8 * length * columns, 8 * columns, 8 * columns, 8)
+    shifted: Array = np.ndarray(shape, np.float64, block.arrays[0], strides=steps)
+    np.einsum("rknc,k->rnc", shifted, weights, out=out)
+
+
+def _weighed(block: Flat, weights: Array) -> Array:
+    """The weighted sums of windows, each element by element from the first to the last, whatever the block.
+
+    One call multiplies and adds in one pass over memory, in half the time of whole arrays multiplied and added:
+    `einsum` where windows lie across the block's columns, else a few weights of `correlate` at a time (`einsum` would
+    add up window by window there, in another order).
+    """
+    size, columns, total = len(weights), block.columns, block.lend(np.float64)
+    here, array = block.stretch(size), block.arrays[0]
+    if columns > 1:
+        shifted: Array = np.ndarray((size, here.stop), np.float64, array, strides=(8 * columns, 8))
+        np.einsum("kn,k->n", shifted, weights, out=total[here])
+        return total
+    for first in range(0, size, _AT_ONCE):
+        some = weights[first : first + _AT_ONCE]
+        part = np.correlate(array[first : first + here.stop + len(some) - 1], some)
+        if first:
+            np.add(total[here], part, out=total[here])
+        else:
+            np.copyto(total[here], part)
     return total

@@ -17,7 +17,7 @@ from threshcli.windows.passes import take
 from threshcli.windows.spreads import spread
 from threshcli.windows.sums import counted, mean
 
-_BOX = 1 << 20  # elements
+_BOX = 1 << 19  # elements
 
 
 def local_map(values: Array, window: Window, *, usable: Array | None = None, jobs: int = 1, box: int = _BOX) -> Array:
@@ -71,9 +71,10 @@ def thresholds(values: Array, usable: Array | None, window: Window, box: Box, ar
             median(values, some, count, window, box, arena, out)
         else:
             spread(values, some, count, window, box, arena, out)
-        finite = np.isfinite(out)
-        if not finite.all() and (count is None or (count[~finite] > 0).any()):
-            raise OverflowError("a threshold is beyond float64")
+        if values.dtype == np.float64 or window.has_factors:  # means of all else are well within
+            finite = np.isfinite(out)
+            if not finite.all() and (count is None or (count[~finite] > 0).any()):
+                raise OverflowError("a threshold is beyond float64")
     return out
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,11 +69,13 @@ class Stage(NamedTuple):
 
 
 class _Pass(NamedTuple):
-    """A stage along its axis, and the kinds of arrays that it gives; None for the last."""
+    """A stage along its axis. If what it takes is `roomy`, that was made for it: it has room for what stands along the
+    axis for elements outside of the tensor, and may be worked on where it lies."""
 
     axis: int
+    side: Side
     stage: Stage
-    kinds: Sequence[Any] | None
+    roomy: bool
 
 
 def separable(
@@ -89,47 +92,46 @@ def separable(
     axes = [axis for axis, size in enumerate(sizes) if size > 1] or [len(sizes) - 1]
     passes, base = [], 1
     for axis in axes:
-        made = stage(axis, base, axis == axes[-1])
-        passes.append(_Pass(axis, made, None if axis == axes[-1] else made.kinds))
+        passes.append(_Pass(axis, box[axis], stage(axis, base, axis == axes[-1]), axis - 1 in axes))
         base *= sizes[axis]
     if axes[0] == 0 and len(axes) > 1:
-        room = _rooms(passes[0], sources[0].shape, box, arena)
-        _along(0, box[0], sources, room, passes[0].stage, arena)
-        sources, passes = room, passes[1:]
+        sources, passes = _along(passes[0], sources, passes[1], arena), passes[1:]
     whole = passes[0].axis == 0
     step = len(sources[0]) if whole else max(1, _HOT // max(1, math.prod(sources[0].shape[1:])))
     for first in range(0, len(sources[0]), step):
         rows = slice(first, first + step)
         with arena.scratch():
-            _in_turn(
-                [item[rows] for item in sources], [item if whole else item[rows] for item in outs], passes, box, arena
-            )
+            some = [item[rows] for item in sources]
+            for one, following in pairwise(passes):
+                some = _along(one, some, following, arena)
+            _into(passes[-1], some, [item if whole else item[rows] for item in outs], 0, arena)
 
 
-def _in_turn(sources: Blocks, outs: Blocks, passes: Sequence[_Pass], box: Box, arena: Arena) -> None:
-    for one in passes:
-        into = outs if one.kinds is None else _rooms(one, sources[0].shape, box, arena)
-        _along(one.axis, box[one.axis], sources, into, one.stage, arena)
-        sources = into
+def _along(one: _Pass, sources: Blocks, following: _Pass, arena: Arena) -> list[Array]:
+    """What a pass gives, for the pass that follows."""
+    axis, made = one.axis, list(sources[0].shape)
+    made[axis], room = one.side.wanted, 0
+    if following.roomy:
+        made[axis + 1] = following.side.reached
+        room = len(following.side.before) * math.prod(made[axis + 2 :])
+    outs = [take(made, kind, arena) for kind in one.stage.kinds]
+    _into(one, sources, outs, room, arena)
+    return outs
 
 
-def _rooms(one: _Pass, shape: tuple[int, ...], box: Box, arena: Arena) -> list[Array]:
-    """Arrays for what a pass over arrays of a shape gives."""
-    made = (*shape[: one.axis], box[one.axis].wanted, *shape[one.axis + 1 :])
-    return [take(made, kind, arena) for kind in one.kinds or ()]
-
-
-def _along(axis: int, side: Side, sources: Blocks, outs: Blocks, stage: Stage, arena: Arena) -> None:
-    shape = sources[0].shape
+def _into(one: _Pass, sources: Blocks, outs: Blocks, room: int, arena: Arena) -> None:
+    """The work of a pass; so many elements of each row of what it gives are left out."""
+    axis, side, shape = one.axis, one.side, sources[0].shape
     rows, columns = math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
     flat = [source.reshape(rows, shape[axis], columns) for source in sources]
-    into = [out.reshape(rows, side.wanted, columns) for out in outs]
-    most = _BLOCK // max(np.dtype(kind).itemsize for kind in stage.kinds)
+    into = [out.reshape(rows, side.wanted, -1)[:, :, room : room + columns] for out in outs]
+    most = _BLOCK // max(np.dtype(kind).itemsize for kind in one.stage.kinds)
+    load = _filled if one.roomy else _loaded
     for part in _parts(rows, side.reached, columns, most):
         with arena.scratch():
-            loaded = [_loaded(item[part], side, kind, arena) for item, kind in zip(flat, stage.kinds, strict=True)]
+            loaded = [load(item[part], side, kind, arena) for item, kind in zip(flat, one.stage.kinds, strict=True)]
             block = Flat(loaded[0].shape, [item.reshape(-1) for item in loaded], arena)
-            stage.work(block, [item[part] for item in into])
+            one.stage.work(block, [item[part] for item in into])
 
 
 def _parts(rows: int, length: int, columns: int, most: int) -> Iterator[tuple[slice, slice, slice]]:
@@ -152,6 +154,21 @@ def _loaded(source: Array, side: Side, kind: Any, arena: Arena) -> Array:
         np.copyto(block[:, :first], source[:, side.before], casting="unsafe")
     if len(side.after):
         np.copyto(block[:, first + length :], source[:, side.after], casting="unsafe")
+    return block
+
+
+def _filled(source: Array, side: Side, kind: Any, arena: Arena) -> Array:
+    """The same of a source with room for what stands outside: where it lies, if it can be worked on there."""
+    first = len(side.before)
+    last = source.shape[1] - len(side.after)
+    if first:
+        source[:, :first] = source[:, first + side.before]
+    if last < source.shape[1]:
+        source[:, last:] = source[:, first + side.after]
+    if source.dtype == kind and source.flags.c_contiguous:
+        return source
+    block = take(source.shape, kind, arena)
+    np.copyto(block, source, casting="unsafe")
     return block
 
 
