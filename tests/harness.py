@@ -35,11 +35,16 @@ class Ran:
         return self.err.splitlines()
 
 
-def thresh(*arguments: object, env: dict[str, str] | None = None, alone: bool = False) -> Ran:
-    """Run `thresh` with these arguments; `alone` as if this process were its own, so that it may copy it."""
+def thresh(
+    *arguments: object, env: dict[str, str] | None = None, alone: bool = False, given: bytes | None = None
+) -> Ran:
+    """Run `thresh` with these arguments; `alone` as if this process were its own, so that it may copy it, with what is
+    `given` on standard input (None: that is closed)."""
     raw = io.BytesIO(), io.BytesIO()
     out, err = (io.TextIOWrapper(written, encoding="utf-8", write_through=True) for written in raw)
-    status = run([str(argument) for argument in arguments], Outside(out, err, env or {}, alone=alone))
+    incoming = None if given is None else io.BytesIO(given)
+    outside = Outside(out, err, env or {}, alone=alone, input=incoming)
+    status = run([str(argument) for argument in arguments], outside)
     return Ran(status, *(written.getvalue().decode() for written in raw))
 
 

@@ -39,7 +39,7 @@ from tests.harness import listed, refused, thresh
         ("binary m.npy -t 1 -o -", 2, "standard output"),
         ("hard z.npy -t 1 --out-dtype float32 -o o.npy", 2, "complex128"),
         ("binary m.npy v.npy -t 1 -o o.npy", 2, "2 inputs"),
-        ("binary m.npy m.npy -t 1 -O out", 2, "both"),
+        ("binary m.npy m.npy -t 1 -O out", 2, "same file"),
         ("binary m.npy -t 1 -o {what}.npy", 2, "{what}"),
         ("binary m.npy -t 1 -o o.csv", 2, ".csv"),
         ("binary m.npy -t 1 -o gone/o.npy", 5, "folder"),
@@ -65,7 +65,6 @@ from tests.harness import listed, refused, thresh
         ("binary m.npy -t 1 --nope", 2, "--nope"),
         ("binary", 2, "FILE"),
         ("binary nowhere.npy -t 1 -o o.npy", 4, "no such file"),
-        ("binary . -t 1 -o o.npy", 4, "folder"),
         ("binary /dev/null -t 1 -o o.npy", 4, "regular"),
     ],
 )

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
 import itertools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from threshcli import report
 from threshcli.cli import options
+from threshcli.cli._inputs import INPUTS, inputs_of, parameters, with_parameters
 from threshcli.cli._rules import rule_parameters
 from threshcli.cli.outside import Outside
 from threshcli.errors import SomeFailed, ThreshError
 from threshcli.plan.asking import request_of
+from threshcli.plan.names import Job
 from threshcli.report import Kind
 from threshcli.report.terminal import Color
 from threshcli.results import FileResult, RunResult
@@ -40,6 +41,7 @@ _SHARED: tuple[tuple[str, Any, Any], ...] = (
     ("exclude", options.Exclude, None),
     ("output", options.Output, None),
     ("out_dir", options.OutDir, None),
+    ("keep_tree", options.KeepTree, False),
     ("in_place", options.InPlace, False),
     ("residual", options.Residual, None),
     ("overwrite", options.Overwrite, False),
@@ -68,16 +70,8 @@ def rule_command(name: str, rule: type[Rule], outside: Outside) -> Callable[...,
     def command(**given: Any) -> int:
         return _run(name, rule, given, outside)
 
-    parameters = [inspect.Parameter("files", inspect.Parameter.KEYWORD_ONLY, annotation=options.Files)]
-    parameters += [_parameter(*item) for item in rule_parameters(rule)]
-    parameters += [_parameter(*item) for item in _SHARED if item[0] != "residual" or rule.residual]
-    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    command.__annotations__ = {item.name: item.annotation for item in parameters}
-    return command
-
-
-def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+    shared = [item for item in _SHARED if item[0] != "residual" or rule.residual]
+    return with_parameters(command, parameters([*INPUTS, *rule_parameters(rule), *shared]))
 
 
 def _kind(given: Mapping[str, Any]) -> Kind:
@@ -87,14 +81,16 @@ def _kind(given: Mapping[str, Any]) -> Kind:
 
 def _run(name: str, rule: type[Rule], given: Mapping[str, Any], outside: Outside) -> int:
     kind = _kind(given)
+    inputs = inputs_of(given, outside)
     request = request_of(name, rule, given, moments=kind in ("json", "ndjson", "tsv"))
-    jobs = request.names.jobs(given["files"])
+    inputs.check_scope(given["scope"])
+    jobs = request.names.jobs(inputs)
     from threshcli.executors.local import Executor
 
     with outside.progress(given["color"], enabled=_wants_progress(given)) as bar:
-        bar.start(_total(given["files"]) * request.passes)
+        bar.start(_total(jobs) * request.passes)
         done = _events(outside) if kind == "ndjson" else None
-        result = Executor(request, progress=bar, done=done, copies=outside.alone).run(jobs)
+        result = Executor(request, progress=bar, done=done, copies=outside.alone, part=inputs.is_part).run(jobs)
     return conclude(result, kind, outside, given["color"], given["verbose"])
 
 
@@ -110,11 +106,11 @@ def _wants_progress(given: Mapping[str, Any]) -> bool:
     return bool(not given["quiet"] if given["progress"] is None else given["progress"])
 
 
-def _total(files: list[str]) -> int:
+def _total(jobs: Sequence[Job]) -> int:
     total = 0
-    for path in files:
+    for job in jobs:
         try:
-            total += os.stat(path).st_size  # noqa: PTH116 - a name that is no path is told later, by its own turn
+            total += os.stat(job.input).st_size  # noqa: PTH116 - a name that is no path is told later, by its own turn
         except OSError:
             continue
     return total

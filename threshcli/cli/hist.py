@@ -9,9 +9,11 @@ from typing import Annotated, Any, Literal
 import typer
 
 from threshcli.cli import _looking, options
+from threshcli.cli._inputs import takes_files
 from threshcli.cli.command import conclude
 from threshcli.cli.outside import Outside
 from threshcli.errors import UsageError
+from threshcli.plan.inputs import Inputs
 from threshcli.results import FileResult, RunResult
 from threshcli.thresholds.base import Terms, Threshold
 from threshcli.thresholds.map import MapThreshold
@@ -49,7 +51,7 @@ def command(outside: Outside) -> Callable[..., int]:
     """The function behind the command."""
 
     def hist(
-        files: options.Files,
+        inputs: Inputs,
         threshold: _Threshold = None,
         low: _Low = None,
         high: _High = None,
@@ -77,7 +79,7 @@ def command(outside: Outside) -> Callable[..., int]:
 
     Example: thresh hist weights.safetensors -k '*.weight' --magnitude -t zero90% --log
     """
-    return hist
+    return takes_files(hist, outside)
 
 
 def _run(given: Mapping[str, Any], outside: Outside) -> int:
@@ -93,7 +95,9 @@ def _run(given: Mapping[str, Any], outside: Outside) -> int:
         compare=given["compare"],
         most=None if given["json"] or given["verbose"] else _FIRST,
     )
-    run = _warned(examine("hist", _params(given), given["files"], means, hist.look), hist.warnings)
+    inputs: Inputs = given["inputs"]
+    looked = examine("hist", _params(given), inputs.paths, means, hist.look, part=inputs.is_part)
+    run = _warned(looked, hist.warnings)
     return conclude(run, "json" if given["json"] else "table", outside, given["color"], given["verbose"])
 
 

@@ -8,10 +8,12 @@ from collections.abc import Callable
 
 from threshcli import __version__, containers
 from threshcli.cli import options
+from threshcli.cli._inputs import takes_files
 from threshcli.cli.command import conclude
 from threshcli.cli.outside import Outside
 from threshcli.containers.base import Tensor
 from threshcli.errors import ThreshError
+from threshcli.plan.inputs import Inputs
 from threshcli.plan.names import display_name
 from threshcli.results import Failure, FileResult, RunResult, TensorResult
 from threshcli.storage import local
@@ -21,14 +23,14 @@ def command(outside: Outside) -> Callable[..., int]:
     """The function behind the command."""
 
     def info(
-        files: options.Files,
+        inputs: Inputs,
         json: options.Json = False,
         verbose: options.Verbose = False,
         color: options.Color = "auto",
         debug: options.Debug = False,
     ) -> int:
         began = time.perf_counter()
-        results = tuple(describe(path) for path in files)
+        results = tuple(describe(path) for path in inputs.paths)
         run = RunResult(
             version=__version__,
             command="info",
@@ -44,7 +46,7 @@ def command(outside: Outside) -> Callable[..., int]:
 
     Reads headers only, whatever the file's size.
     """
-    return info
+    return takes_files(info, outside)
 
 
 def describe(path: str) -> FileResult:

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-THRESHOLDS, SELECTION, OUTPUT, RUNNING, REPORT = "Threshold", "Selection", "Output", "Running", "Report"
+INPUT, THRESHOLDS, SELECTION, OUTPUT = "Input", "Threshold", "Selection", "Output"
+RUNNING, REPORT = "Running", "Report"
 
 
 def _option(*names: str, help: str, panel: str, **more: Any) -> Any:
@@ -14,9 +15,45 @@ def _option(*names: str, help: str, panel: str, **more: Any) -> Any:
 
 
 Files = Annotated[
-    list[str],
+    list[str] | None,
     typer.Argument(
-        help="Tensor files: .npy, .safetensors, .pt; - for standard input.", metavar="FILE", show_default=False
+        help="Tensor files: .npy, .safetensors, .pt; folders stand for those in them; - for standard input.",
+        metavar="FILE",
+        show_default=False,
+    ),
+]
+Recursive = Annotated[
+    bool, _option("--recursive", help="Look for files in the folders within folders, too.", panel=INPUT)
+]
+Glob = Annotated[
+    list[str] | None,
+    _option(
+        "--glob",
+        metavar="PATTERN",
+        help="Take files of folders whose names match (with a /: whose paths below the folder do). Repeatable. "
+        "Default: by extension.",
+        panel=INPUT,
+    ),
+]
+FilesFrom = Annotated[
+    str | None,
+    _option(
+        "--files-from",
+        metavar="LIST",
+        help="Take names from this file, too, a line each; - for standard input.",
+        panel=INPUT,
+    ),
+]
+Null = Annotated[
+    bool, _option("--null", "-0", help="Names of --files-from end with NUL, as find -print0 has it.", panel=INPUT)
+]
+Shard = Annotated[
+    str | None,
+    _option(
+        "--shard",
+        metavar="I/N",
+        help="Take the I-th of N shares of the files, I from 0, whatever their order. A share may be empty.",
+        panel=INPUT,
     ),
 ]
 Broadcast = Annotated[bool, _option("--broadcast", help="A map may broadcast to the tensor's shape.", panel=THRESHOLDS)]
@@ -102,13 +139,17 @@ Output = Annotated[
         "--output",
         "-o",
         metavar="PATH",
-        help="Output file, or a template with {dir} {stem} {ext} {name} {rule} {i}.",
+        help="Output file, or a template with {dir} {stem} {ext} {name} {rel} {rule} {i}.",
         panel=OUTPUT,
     ),
 ]
 OutDir = Annotated[
     str | None,
     _option("--out-dir", "-O", metavar="DIR", help="Write outputs here, under their inputs' names.", panel=OUTPUT),
+]
+KeepTree = Annotated[
+    bool,
+    _option("--keep-tree", help="With -O: keep the inputs' folders below it.", panel=OUTPUT),
 ]
 InPlace = Annotated[bool, _option("--in-place", help="Replace the inputs.", panel=OUTPUT)]
 Residual = Annotated[

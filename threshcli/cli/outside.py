@@ -7,7 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from threshcli.cli import CLEANERS
 from threshcli.errors import ThreshError
@@ -17,7 +17,7 @@ from threshcli.report.terminal import Color, Terminal, safe, write_all
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """Standard output, standard error, and the environment."""
+    """The standard streams, and the environment."""
 
     out: TextIO
     err: TextIO
@@ -26,11 +26,14 @@ class Outside:
     """Told when a signal ends the process."""
     alone: bool = False
     """Whether nobody else uses this process: workers may be copies of it."""
+    input: BinaryIO | None = None
+    """Standard input, if it is open."""
 
     @classmethod
     def process(cls) -> Outside:
         """Those of this process."""
-        return cls(sys.stdout, sys.stderr, os.environ, CLEANERS, alone=True)
+        incoming = None if sys.stdin is None else sys.stdin.buffer
+        return cls(sys.stdout, sys.stderr, os.environ, CLEANERS, alone=True, input=incoming)
 
     def terminal(self, color: Color) -> Terminal:
         return Terminal.of(self.out, color, self.env)

@@ -11,11 +11,13 @@ from typing import Annotated, Any
 import typer
 
 from threshcli.cli import _looking, options
+from threshcli.cli._inputs import takes_files
 from threshcli.cli.command import conclude
 from threshcli.cli.outside import Outside
 from threshcli.dtypes import DTYPES, FLOAT64, DType
 from threshcli.errors import UsageError
 from threshcli.plan.asking import axes_of, fitting, jobs_of
+from threshcli.plan.inputs import Inputs
 from threshcli.plan.names import Names
 from threshcli.plan.request import Request
 from threshcli.plan.selection import Selection
@@ -62,7 +64,7 @@ def command(outside: Outside) -> Callable[..., int]:
     """The function behind the command."""
 
     def solve(
-        files: options.Files,
+        inputs: Inputs,
         threshold: _Threshold = None,
         magnitude: _looking.Magnitude = False,
         scope: options.Scope = "tensor",
@@ -96,15 +98,17 @@ def command(outside: Outside) -> Callable[..., int]:
     thresh binary x.npy -t $(thresh solve ref.npy -t otsu -q) -o mask.npy. With --json a report that -t @report.json
     takes, so that a threshold is worked out once and used many times.
     """
-    return solve
+    return takes_files(solve, outside)
 
 
 def _run(given: dict[str, Any], outside: Outside) -> int:
     request = _request(given)
-    jobs = request.names.jobs(given["files"])
+    inputs: Inputs = given["inputs"]
+    inputs.check_scope(given["scope"])
+    jobs = request.names.jobs(inputs)
     from threshcli.executors.local import Executor
 
-    result = Executor(request, solve_only=given["output"] is None).run(jobs)
+    result = Executor(request, solve_only=given["output"] is None, part=inputs.is_part).run(jobs)
     if given["magnitude"]:
         result = replace(result, params={**result.params, "magnitude": True})
     if given["quiet"] and not given["json"]:

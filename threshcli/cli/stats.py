@@ -9,9 +9,11 @@ from typing import Annotated
 import typer
 
 from threshcli.cli import _looking, options
+from threshcli.cli._inputs import takes_files
 from threshcli.cli.command import conclude
 from threshcli.cli.outside import Outside
 from threshcli.errors import UsageError
+from threshcli.plan.inputs import Inputs
 from threshcli.spec import Number
 
 _Percentiles = Annotated[
@@ -30,7 +32,7 @@ def command(outside: Outside) -> Callable[..., int]:
     """The function behind the command."""
 
     def stats(
-        files: options.Files,
+        inputs: Inputs,
         percentiles: _Percentiles = None,
         magnitude: _looking.Magnitude = False,
         tensor: _looking.Tensor = None,
@@ -49,7 +51,7 @@ def command(outside: Outside) -> Callable[..., int]:
         from threshcli.executors.stats import Stats
 
         params = {"magnitude": magnitude, "percentiles": [text for text, _ in wanted]}
-        run = examine("stats", params, files, means, Stats(wanted, magnitude).look)
+        run = examine("stats", params, inputs.paths, means, Stats(wanted, magnitude).look, part=inputs.is_part)
         return conclude(run, "json" if json else "table", outside, color, verbose)
 
     stats.__doc__ = """Show what is in the elements: zeros, NaN, extremes, mean, spread, norms.
@@ -57,7 +59,7 @@ def command(outside: Outside) -> Callable[..., int]:
     Extremes are over all that is not NaN; mean, standard deviation (of the population) and norms over what is finite.
     A file of any size is read in one pass; exact percentiles take some more.
     """
-    return stats
+    return takes_files(stats, outside)
 
 
 def parse_percentiles(text: str | None) -> tuple[tuple[str, Fraction], ...]:

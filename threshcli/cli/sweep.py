@@ -11,9 +11,11 @@ import typer
 
 from threshcli import thresholds
 from threshcli.cli import _looking, options
+from threshcli.cli._inputs import takes_files
 from threshcli.cli.command import conclude
 from threshcli.cli.outside import Outside
 from threshcli.errors import UsageError
+from threshcli.plan.inputs import Inputs
 from threshcli.spec import Number
 from threshcli.thresholds.base import Terms, Worked
 
@@ -64,7 +66,7 @@ def command(outside: Outside) -> Callable[..., int]:
     """The function behind the command."""
 
     def sweep(
-        files: options.Files,
+        inputs: Inputs,
         threshold: _Threshold = None,
         compare: _Compare = "gt",
         scope: _Scope = "tensor",
@@ -90,10 +92,12 @@ def command(outside: Outside) -> Callable[..., int]:
 
     Example: thresh sweep weights.safetensors --magnitude -t 0:0.1:0.01,zero90%,universal
     """
-    return sweep
+    return takes_files(sweep, outside)
 
 
 def _run(given: dict[str, Any]) -> RunResult:
+    inputs: Inputs = given["inputs"]
+    inputs.check_scope(given["scope"])
     specs, magnitude, compare = specs_of(given["threshold"], given["magnitude"]), given["magnitude"], given["compare"]
     sources = [source_of(spec) for spec in specs]
     terms = Terms(magnitude=magnitude, bins=given["bins"], ties=given["ties"])
@@ -101,10 +105,10 @@ def _run(given: dict[str, Any]) -> RunResult:
     from threshcli.executors.examine import examine
     from threshcli.executors.sweep import Sweep
 
-    params = {name: given[name] for name in ("compare", "magnitude", "scope", "ties", "bins")}
     looking = Sweep(sources, terms, compare)
     survey = looking.survey if given["scope"] == "global" else None
-    return examine("sweep", {"thresholds": specs, **params}, given["files"], means, looking.look, survey)
+    params = {"thresholds": specs} | {name: given[name] for name in ("compare", "magnitude", "scope", "ties", "bins")}
+    return examine("sweep", params, inputs.paths, means, looking.look, survey, part=inputs.is_part)
 
 
 def specs_of(asked: Sequence[str] | None, magnitude: bool) -> list[str]:

@@ -72,16 +72,19 @@ def examine(
     means: Means,
     look: Look,
     survey: Survey | None = None,
+    *,
+    part: bool = False,
 ) -> RunResult:
     """What `look` has to tell of every chosen tensor of every file. A `survey` sees them all before, in the same order.
 
-    UsageError only for what makes the whole call impossible: a pattern that matches no tensor of any file. With a
-    survey any file that cannot be read does that too.
+    UsageError only for what makes the whole call impossible: a pattern that matches no tensor of any file (of a `part`
+    of the files that are meant it need not). With a survey any file that cannot be read does that too.
     """
     began = time.perf_counter()
     with ExitStack() as stack:
-        examiner = Examiner(means, means.desk(), strict=len(paths) == 1)
-        if survey is not None or (len(paths) > 1 and (means.selection.keep or means.selection.exclude)):
+        examiner = Examiner(means, means.desk(), strict=len(paths) == 1 and not part)
+        patterns = means.selection.keep or means.selection.exclude
+        if survey is not None or (len(paths) > 1 and not part and patterns):
             subjects = examiner.prepare(paths, stack, lenient=survey is None)
             if survey is not None:
                 survey(subjects)

@@ -57,13 +57,15 @@ class Executor:
     """Work out the thresholds and write nothing."""
     copies: bool = False
     """Whether the process is ours alone, so that workers may be copies of it."""
+    part: bool = False
+    """Whether there are more files in other calls: patterns may be for those."""
 
     def run(self, jobs: Sequence[Job]) -> RunResult:
         """Work on all files. UsageError only for what makes the whole call impossible."""
         began = time.perf_counter()
         device, make = self.kernels or kernels_for(self.request.device)
         if self.request.names.out_dir is not None and not self.request.names.dry_run:
-            _make_folder(self.request.names.out_dir)
+            make_folder(self.request.names.out_dir)
         self._check_patterns(jobs)
         own = device == "cpu" and self.copies and possible()
         crew = Crew(workers(self.request), make, copies=own)
@@ -71,7 +73,7 @@ class Executor:
         results = []
         with ExitStack() as stack:
             maps = MapFiles()
-            work = _Work(settings, maps, self._fitting(settings, device, maps), strict=len(jobs) == 1)
+            work = _Work(settings, maps, self._fitting(settings, device, maps), strict=len(jobs) == 1 and not self.part)
             if work.fitting is not None and work.fitting.is_shared:
                 work.fitting.share(jobs, stack)
             for number, job in enumerate(jobs):
@@ -91,7 +93,8 @@ class Executor:
 
     def _check_patterns(self, jobs: Sequence[Job]) -> None:
         """A pattern that matches no tensor of any file is a mistake, told before the first output."""
-        if len(jobs) < 2 or not any(entry.selection.keep or entry.selection.exclude for entry in self.request.entries):
+        patterns = any(entry.selection.keep or entry.selection.exclude for entry in self.request.entries)
+        if self.part or len(jobs) < 2 or not patterns:
             return
         if any(job.input == "-" or Path(job.input).is_fifo() for job in jobs):
             return  # a pipe cannot be read twice, and may be the one that has them
@@ -147,7 +150,15 @@ class Executor:
                 plan = plan_file(self.request, job, source, work.maps, strict=work.strict, known=known)
             if self.solve_only:
                 return self._planned(plan, began, "read")
+            self._make_folders(plan)
             return FileRun(self.request, plan, source, work.settings).run(began)
+
+    def _make_folders(self, plan: FilePlan) -> None:
+        """Those of the outputs, where their names come from the inputs' folders."""
+        if self.request.names.makes_folders:
+            for output in (plan.output, plan.residual):
+                if output is not None:
+                    make_folder(str(Path(output.path).parent))
 
     def _planned(self, plan: FilePlan, began: float, status: FileStatus) -> FileResult:
         seconds = time.perf_counter() - began
@@ -166,7 +177,7 @@ def kernels_for(device: str) -> tuple[str, Callable[[], Kernels]]:
     return kernels_for("cpu") if found == "cpu" else (found, lambda: TorchKernels(found))
 
 
-def _make_folder(path: str) -> None:
+def make_folder(path: str) -> None:
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -13,6 +13,7 @@ from threshcli.functional.binding import is_number
 from threshcli.functional.making import number, rule_named
 from threshcli.functional.wording import in_python
 from threshcli.plan.asking import parsed_as, request_of
+from threshcli.plan.inputs import Search, gather
 from threshcli.results import FileResult, RunResult
 
 __all__ = ["apply"]
@@ -40,6 +41,7 @@ _DEFAULTS: Mapping[str, Any] = {
     "out_dtype": None,
     "fsync": None,
     "no_provenance": False,
+    "keep_tree": False,
     "device": "cpu",
     "jobs": "auto",
     "max_memory": "64MiB",
@@ -57,6 +59,8 @@ def apply(
     out_dir: Path | None = None,
     in_place: bool = False,
     dry_run: bool = False,
+    recursive: bool = False,
+    glob: str | Iterable[str] = (),
     check: bool = True,
     done: Callable[[FileResult], None] | None = None,
     **options: Any,
@@ -65,11 +69,13 @@ def apply(
 
     Args:
         rule: Name of the rule: "binary", "gradient", "soft", ...
-        inputs: A path, or several.
-        output: Path of the output, or a template with {dir} {stem} {ext} {name} {rule} {i}.
+        inputs: A path, or several; a folder stands for the tensor files in it.
+        output: Path of the output, or a template with {dir} {stem} {ext} {name} {rel} {rule} {i}.
         out_dir: Folder for outputs under their inputs' names.
         in_place: Replace the inputs.
         dry_run: Only say what would be done, from the headers.
+        recursive: Look for files in the folders within folders, too.
+        glob: Patterns: take files of folders whose names match, whatever their extensions.
         check: Raise the first error of a file when all others are done; else it is in the report alone.
         done: Told of each file as it ends.
         **options: What the command takes, under the same names with underscores: `threshold` (`low`, `high`) as a
@@ -98,7 +104,9 @@ def apply(
         given |= {name: None if path is None else os.fspath(path) for name, path in places.items()}
         given |= {"in_place": in_place, "dry_run": dry_run}
         request = request_of(rule, rules.find(rule), given, moments=True)
-        jobs = request.names.jobs([os.fspath(path) for path in paths])
+        patterns = (glob,) if isinstance(glob, str) else tuple(glob)
+        search = Search(recursive=recursive, patterns=patterns, besides=given["out_dir"])
+        jobs = request.names.jobs(gather([os.fspath(path) for path in paths], search))
         result = Executor(request, done=done).run(jobs)
         failed = next((file for file in result.files if file.error is not None), None)
         if check and failed is not None and failed.error is not None:

@@ -53,6 +53,7 @@ def request_with(entries: tuple[Entry, ...], command: str, given: Mapping[str, A
         names=Names(
             output=given["output"],
             out_dir=given["out_dir"],
+            keep_tree=given["keep_tree"],
             in_place=given["in_place"],
             residual=given.get("residual"),
             to=given["to"],

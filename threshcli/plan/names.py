@@ -6,14 +6,16 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import NamedTuple
 
 from threshcli import containers
 from threshcli.errors import UsageError
+from threshcli.plan.inputs import Input, Inputs, Places, confined
 
 _FIELD = re.compile(r"\{(\w*)\}")
-_FIELDS = ("dir", "stem", "ext", "name", "rule", "i")
+_FIELDS = ("dir", "stem", "ext", "name", "rel", "rule", "i")
+_FOLDERS = ("dir", "rel")
 
 
 class Job(NamedTuple):
@@ -24,84 +26,139 @@ class Job(NamedTuple):
     residual: str | None = None
 
 
+class _Template:
+    """A path with fields; UsageError for fields that there are not."""
+
+    def __init__(self, text: str, rule: str) -> None:
+        self._words = _FIELD.split(text)  # text and the names of fields in turn
+        self._rule = rule
+        for field in self._words[1::2]:
+            if field not in _FIELDS:
+                known = " ".join(f"{{{name}}}" for name in _FIELDS)
+                raise UsageError(f"{{{field}}} is no field of a template", hint=f"there are {known}")
+
+    def filled(self, item: Input, number: int) -> str:
+        """The path for an input, the `number`-th of the call."""
+        if len(self._words) == 1:
+            return self._words[0]
+        folder, name = os.path.split(_named(item.path))
+        stem, ext = os.path.splitext(name)
+        rel = os.path.splitext(item.rel)[0]
+        values = {"dir": folder or ".", "stem": stem, "ext": ext, "name": name, "rel": rel}
+        values |= {"rule": self._rule, "i": str(number)}
+        return "".join(values[word] if place % 2 else word for place, word in enumerate(self._words))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
-    """How outputs are named: one of `output` (a path or template), `out_dir`, `in_place`; none for a dry run."""
+    """How outputs are named: one of `output` (a path or template), `out_dir`, `in_place`; none for a dry run. With
+    `keep_tree` the folders of the inputs are kept below `out_dir`."""
 
     output: str | None = None
     out_dir: str | None = None
+    keep_tree: bool = False
     in_place: bool = False
     residual: str | None = None
     to: str | None = None
     rule: str = ""
     dry_run: bool = False
 
-    def jobs(self, inputs: Sequence[str]) -> list[Job]:
-        """The jobs of these inputs, in their order; UsageError where two would meet on one output."""
-        self._check_choice(len(inputs))
-        jobs = []
-        for index, path in enumerate(inputs):
-            residual = None if self.residual is None else self._fill(self.residual, path, index)
-            jobs.append(Job(path, self._output(path, index), residual))
-        self._check_meetings(jobs)
-        return jobs
+    @property
+    def makes_folders(self) -> bool:
+        """Whether the folders of outputs are made where they are missing: those that a path has from an input."""
+        templates = (self.output or "", self.residual or "")
+        from_inputs = any(field in _FOLDERS for text in templates for field in _FIELD.findall(text))
+        return self.out_dir is not None or from_inputs
 
-    def _check_choice(self, inputs: int) -> None:
+    def jobs(self, inputs: Inputs | Sequence[str]) -> Sequence[Job]:
+        """The jobs of this call's share of the inputs (or of plain paths), in their order; UsageError where two
+        inputs, of any share, would meet on one output, or an output is another's input."""
+        if not isinstance(inputs, Inputs):
+            inputs = Inputs([Input(path, confined(path)) for path in inputs])
+        self._check_choice(inputs)
+        output = None if self.output is None else _Template(self.output, self.rule)
+        residual = None if self.residual is None else _Template(self.residual, self.rule)
+        suffix = None if self.to is None else containers.for_output("", self.to, "").extensions[0]
+        jobs = [
+            Job(
+                item.path,
+                output.filled(item, number) if output is not None else self._output(item, suffix),
+                None if residual is None else residual.filled(item, number),
+            )
+            for number, item in enumerate(inputs.files)
+        ]
+        self._check_meetings(jobs)
+        return inputs.share(jobs)
+
+    def _check_choice(self, inputs: Inputs) -> None:
         given = [name for name, value in self._choices() if value]
-        if not inputs:
-            raise UsageError("no input files", hint="name one, for instance weights.safetensors")
+        if not inputs.files and not inputs.is_part:
+            raise UsageError("no input files", hint="name one")
         if len(given) > 1:
             raise UsageError(f"{given[0]} and {given[1]} exclude each other", hint="choose where the output goes once")
         if not given and not self.dry_run:
             raise UsageError("nowhere to write", hint="say -o FILE, -O FOLDER or --in-place; -n shows the plan only")
+        if self.keep_tree and self.out_dir is None:
+            raise UsageError("--keep-tree is for -O", hint="say -O FOLDER, or use a template: -o 'FOLDER/{rel}{ext}'")
+        if self.in_place and self.to is not None:
+            raise UsageError("--in-place keeps the format", hint="use -o or -O with --to")
         if self.output == "-":
             raise UsageError("tensors cannot be written to standard output yet", hint="name a file: -o OUT.npy")
         for option, template in (("-o", self.output), ("--residual", self.residual)):
-            if template is not None and inputs > 1 and not _FIELD.search(template):
+            if template is not None and len(inputs.files) > 1 and not _FIELD.search(template):
                 raise UsageError(
-                    f"{option} names one file, and there are {inputs} inputs",
+                    f"{option} names one file, and there are {len(inputs.files)} inputs",
                     hint=f"use -O FOLDER, or a template such as {option} '{{dir}}/{{stem}}-{self.rule}{{ext}}'",
                 )
 
     def _choices(self) -> tuple[tuple[str, object], ...]:
         return ("-o", self.output), ("-O", self.out_dir), ("--in-place", self.in_place)
 
-    def _output(self, path: str, index: int) -> str | None:
+    def _output(self, item: Input, suffix: str | None) -> str | None:
         if self.in_place:
-            if self.to is not None:
-                raise UsageError("--in-place keeps the format", hint="use -o or -O with --to")
-            return path
-        if self.out_dir is not None:
-            name = PurePath(path)
-            suffix = containers.for_output("", self.to, "").extensions[0] if self.to is not None else name.suffix
-            return str(Path(self.out_dir) / f"{name.stem}{suffix}")
-        return None if self.output is None else self._fill(self.output, path, index)
+            return item.path
+        if self.out_dir is None:
+            return None
+        name = item.rel if self.keep_tree else os.path.basename(_named(item.path))
+        return os.path.join(self.out_dir, name if suffix is None else os.path.splitext(name)[0] + suffix)
 
-    def _fill(self, template: str, path: str, index: int) -> str:
-        source = PurePath(path)
-        values = (str(source.parent), source.stem, source.suffix, source.name, self.rule, str(index))
-        known = dict(zip(_FIELDS, values, strict=True))
-        for found in _FIELD.findall(template):
-            if found not in known:
-                fields = " ".join(f"{{{item}}}" for item in _FIELDS)
-                raise UsageError(f"{{{found}}} is no field of a template", hint=f"there are {fields}")
-        return _FIELD.sub(lambda match: known[match[1]], template)
-
-    def _check_meetings(self, jobs: list[Job]) -> None:
+    def _check_meetings(self, jobs: Sequence[Job]) -> None:
+        places = Places()
         taken: dict[str, str] = {}
+        there: dict[str, tuple[str, str]] = {}
         for job in jobs:
-            for path in (job.output, job.residual):
+            for path in job[1:]:
                 if path is None:
                     continue
-                real = os.path.realpath(path)
-                if real in taken:
-                    raise UsageError(
-                        f"{taken[real]} and {job.input} would both be written to {path}",
-                        hint="use a template such as -o '{dir}/{stem}-{rule}{ext}'",
-                    )
-                taken[real] = job.input
+                place, exists = places.target(path)
+                if place in taken:
+                    raise self._meeting(taken[place], job.input, path)
+                taken[place] = job.input
+                if exists and not self.in_place:
+                    there[place] = job.input, path
+        if not there:
+            return
+        for job in jobs:
+            maker, path = there.get(places.target(job.input)[0], (job.input, ""))
+            if maker != job.input:
+                raise UsageError(
+                    f"{path} is the output of {maker}, and an input itself", hint="write to another folder: -O FOLDER"
+                )
+
+    def _meeting(self, first: str, second: str, path: str) -> UsageError:
+        if first == second:
+            return UsageError(f"output and residual of {first} would both be {path}", hint="give them two names")
+        hint = "use a template such as -o '{dir}/{stem}-{rule}{ext}'"
+        if self.out_dir is not None and not self.keep_tree:
+            hint = "use --keep-tree, or a template such as -o '{dir}/{stem}-{rule}{ext}'"
+        return UsageError(f"{first} and {second} would both be written to {path}", hint=hint)
+
+
+def _named(path: str) -> str:
+    """The path that outputs are named after."""
+    return "stdin" if path == "-" else path
 
 
 def display_name(path: str) -> str:
     """What an unnamed tensor of this file is called: the file's stem."""
-    return "stdin" if path == "-" else PurePath(path).stem
+    return PurePath(_named(path)).stem

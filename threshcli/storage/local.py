@@ -120,6 +120,8 @@ def _open(name: str) -> tuple[int, str]:
             os.close(pipe)
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
+        if stat.S_ISDIR(mode):
+            os.close(os.open(name, os.O_RDONLY))  # one that may not be read says so
         raise InputError(f"is {kind}", hint="name the files in it" if stat.S_ISDIR(mode) else None)
     return os.open(name, os.O_RDONLY | os.O_CLOEXEC), name
 

@@ -1,0 +1,259 @@
+"""Which files a call is about: arguments, folders, lists and shards, settled before any work.
+
+An argument is a file, a folder that stands for the tensor files in it, or `-`. Names come as the system has them, bytes
+that are no text included. What is in a folder comes in the order of its names' bytes, folder by folder, whatever the
+file system says; links to files are followed, links to folders where they are arguments, so that no loop is endless.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import NamedTuple, TypeVar
+
+from threshcli import containers
+from threshcli.errors import InputError, UsageError
+
+STDIN = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
+"""What standard input is called."""
+
+_LONGEST_NAME = 1 << 16
+_CHUNK = 1 << 16
+_SHARD = re.compile(r"(\d{1,9})/(\d{1,9})", re.ASCII)
+_T = TypeVar("_T")
+
+
+class Input(NamedTuple):
+    """One input: its path, and the path below the folder that it was found in. Of a plain argument that is the path
+    itself, without what would lead out of another folder."""
+
+    path: str
+    rel: str
+
+
+class Shard(NamedTuple):
+    """Which share of the inputs is meant: every `shares`-th from the `number`-th, in the order of their places."""
+
+    number: int
+    shares: int
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """Read I/N, I from 0; raises UsageError."""
+        match = _SHARD.fullmatch(text.strip())
+        if match is None or not int(match[1]) < int(match[2]):
+            raise UsageError(f"--shard {text!r} is not a share", hint="write I/N, I from 0: 0/3, 1/3 and 2/3")
+        return cls(int(match[1]), int(match[2]))
+
+
+class Inputs(NamedTuple):
+    """All inputs that are meant, each once, and which share of them is this call's."""
+
+    files: Sequence[Input]
+    shard: Shard | None = None
+
+    @property
+    def is_part(self) -> bool:
+        """Whether other calls have other shares."""
+        return self.shard is not None
+
+    @property
+    def paths(self) -> list[str]:
+        """The paths of this call's own share."""
+        return [item.path for item in self.share(self.files)]
+
+    def share(self, items: Sequence[_T]) -> Sequence[_T]:
+        """This call's share of something that there is for each input."""
+        return items if self.shard is None else items[self.shard.number :: self.shard.shares]
+
+    def check_scope(self, scope: str) -> None:
+        """UsageError where a threshold would be that of a share and is meant to be that of all."""
+        if self.is_part and scope == "global":
+            raise UsageError(
+                "--scope global and --shard exclude each other: each share would have a threshold of its own",
+                hint="work it out once, over all files: thresh solve --scope global --json; then -t @REPORT.json",
+            )
+
+
+class Places:
+    """Where paths lead. A folder is resolved once, whatever the number of files in it."""
+
+    def __init__(self) -> None:
+        self._folders: dict[str, str] = {}
+
+    def of(self, path: str) -> str:
+        """The path by which all spellings of it are known: links to the file stay what they are."""
+        folder, name = os.path.split(path)
+        if name in ("", ".", ".."):
+            return os.path.realpath(path)
+        real = self._folders.get(folder)
+        if real is None:
+            real = self._folders[folder] = os.path.join(os.path.realpath(folder), "")
+        return real + name
+
+    def target(self, path: str) -> tuple[str, bool]:
+        """The same, through links to the file, and whether anything is there."""
+        place = self.of(path)
+        try:
+            found = os.lstat(place)
+        except OSError:
+            return place, False
+        return (os.path.realpath(place), os.path.exists(place)) if stat.S_ISLNK(found.st_mode) else (place, True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """Which files of a folder are meant: in the folders within it as well (`recursive`); those whose names match one of
+    `patterns`, or (without any) have the extension of a container. What is hidden is left out, and so is the folder
+    `besides`, where outputs go."""
+
+    recursive: bool = False
+    patterns: Sequence[str] = ()
+    besides: str | None = None
+
+    def within(self, folder: str) -> Iterator[Input]:
+        """The files of a folder, in order. A folder that cannot be listed stands for itself, to fail in its turn."""
+        start = len(os.path.join(folder, ""))
+        waiting = [(folder, True)]
+        while waiting:
+            path, is_folder = waiting.pop()
+            if not is_folder:
+                yield Input(path, path[start:])
+                continue
+            try:
+                waiting += reversed(self._listed(path, start))
+            except OSError:
+                yield Input(path, path[start:])
+
+    def _listed(self, folder: str, start: int) -> list[tuple[str, bool]]:
+        """What of a folder's own entries is meant, sorted, and whether it is a folder."""
+        found = []
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    if self.recursive and not self._is_besides(entry):
+                        found.append((entry.path, True))
+                elif self._matches(entry, start) and _is_file(entry):
+                    found.append((entry.path, False))
+        return sorted(found, key=lambda item: os.fsencode(item[0]))
+
+    def _matches(self, entry: os.DirEntry[str], start: int) -> bool:
+        """Patterns with a / in them are for the path below the folder, others for the name."""
+        if not self.patterns:
+            return entry.name.lower().endswith(_extensions())
+        rel = entry.path[start:]
+        return any(fnmatchcase(rel if "/" in pattern else entry.name, pattern) for pattern in self.patterns)
+
+    def _is_besides(self, entry: os.DirEntry[str]) -> bool:
+        if self.besides is None:
+            return False
+        try:
+            return os.path.samestat(entry.stat(), os.stat(self.besides))
+        except OSError:
+            return False
+
+
+def _extensions() -> tuple[str, ...]:
+    return tuple(extension for container in containers.registered().values() for extension in container.extensions)
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a file, or a link to one, or to nothing (which is told when its turn comes)."""
+    return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path))
+
+
+def gather(names: Iterable[str], search: Search | None = None, shard: Shard | None = None) -> Inputs:
+    """The inputs that arguments stand for. UsageError where there are none (of a share there may be), and where a file
+    is named twice."""
+    search = search or Search()
+    found: list[Input] = []
+    folder: str | None = None
+    for name in names:
+        if os.path.isdir(name):
+            folder = name
+            found += search.within(name)
+        else:
+            found.append(Input(name, confined(name)))
+    if search.patterns and folder is None and found:
+        raise UsageError("--glob chooses files in folders, and no folder is given", hint="name a folder")
+    if not found and shard is None:
+        raise _nothing(search, folder)
+    places = Places()
+    if shard is not None:
+        found.sort(key=lambda item: os.fsencode(places.of(item.path)))
+    _check_once(found, places)
+    return Inputs(found, shard)
+
+
+def confined(path: str) -> str:
+    """A path as it may be kept below another folder: without a leading / and without .., as `tar` has it."""
+    if path == "-":
+        return "stdin"
+    if "/" not in path:
+        return path
+    return "/".join(step for step in os.path.normpath(path).split("/") if step not in ("", ".."))
+
+
+def _nothing(search: Search, folder: str | None) -> UsageError:
+    if folder is None:
+        return UsageError("no input files", hint="name FILE, a folder, or --files-from LIST")
+    wanted = " ".join(search.patterns or _extensions())
+    hint = "--glob PATTERN takes other names" if search.recursive else "--recursive looks into its folders, too"
+    return UsageError(f"{folder} holds no files of these names: {wanted}", hint=hint)
+
+
+def _check_once(found: Sequence[Input], places: Places) -> None:
+    known: dict[str, str] = {}
+    for item in found:
+        place = places.of(item.path)
+        if place in known:
+            raise UsageError(f"{known[place]} and {item.path} are the same file", hint="name each file once")
+        known[place] = item.path
+
+
+def check_stdin(files: Sequence[str], listing: str | None) -> None:
+    """UsageError where standard input is to be read more than once."""
+    named = [name for name in (*files, *(() if listing is None else (listing,))) if name in STDIN]
+    if len(named) > 1:
+        raise UsageError(
+            f"standard input can be read once, and is named {len(named)} times", hint="give - once, all uses together"
+        )
+
+
+def listed(path: str, chunks: Iterable[bytes], *, null: bool) -> Iterator[str]:
+    """The names in a list, without empty ones: a line each, which may end as on Windows, or (`null`) with a NUL after
+    each. UsageError, saying so of `path`, for what is no list of names."""
+    end = b"\0" if null else b"\n"
+    for line in _split(path, chunks, end):
+        name = line if null else line.removesuffix(b"\r")
+        if b"\0" in name:
+            raise UsageError("holds a NUL in a line", hint="use --null for a list of find -print0", file=path)
+        if name:
+            text = os.fsdecode(name)
+            yield "./-" if text == "-" else text
+
+
+def _split(path: str, chunks: Iterable[bytes], end: bytes) -> Iterator[bytes]:
+    rest = b""
+    for chunk in chunks:
+        *done, rest = (rest + chunk).split(end)
+        yield from done
+        if len(rest) > _LONGEST_NAME:
+            raise UsageError("is no list of names: one is longer than any path", hint="give a text file", file=path)
+    yield rest
+
+
+def chunks_of(path: str) -> Iterator[bytes]:
+    """The bytes of a file that holds a list; InputError, naming it, where it cannot be read."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            while chunk := file.read(_CHUNK):
+                yield chunk
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", hint="--files-from takes a file", file=path) from error
