@@ -79,6 +79,8 @@ def test_help_imports_neither_torch_nor_numpy(arguments: tuple[str, ...], sample
         ("replace", "x.npy", "-t", "0.5", "-o", "y.npy"),
         ("stats", "x.npy", "--percentiles", "101"),
         ("sweep", "x.npy", "-t", "0:1:0.1,much"),
+        ("check", "x.npy", "--allow", "everything"),
+        ("check", "x.npy", "--fail-if", "much>0"),
     ],
     ids=" ".join,
 )
@@ -92,6 +94,7 @@ def test_a_mistake_on_the_command_line_is_told_before_anything_heavy_is_imported
 def test_every_format_does_without_torch_on_the_cpu(name: str, samples: Path) -> None:
     assert "torch" not in heavy("gradient", name, "-t", "0.5", "-O", "out", cwd=samples)
     assert "torch" not in heavy("info", name, cwd=samples)
+    assert "torch" not in heavy("check", name, cwd=samples)
 
 
 def test_a_numpy_file_does_without_the_parser_of_other_formats(samples: Path) -> None:

@@ -10,7 +10,7 @@ from threshcli.containers._pickle import load
 from threshcli.containers._pickler import dump
 from threshcli.containers._rebuild import Origin, Writing
 from threshcli.containers._vocabulary import PACKED, allowed
-from threshcli.containers._zip import Record, contents, records
+from threshcli.containers._zip import Record, contents, records, trailing
 from threshcli.containers.base import Contents, OutTensor, Reader, Region, Skeleton, Tensor
 from threshcli.dtypes import DTYPES, opaque
 from threshcli.errors import InputError, UsageError
@@ -54,6 +54,8 @@ def read(kind: str, reader: Reader) -> Contents:
         regions=tuple(Region(record.offset, record.size, record.crc) for record in storages if record.crc),
         origin=Origin(root, sites, tuple(seen.parameters), found, order == b"big"),
         notes=tuple(notes),
+        tied=_tied(sites, tensors),
+        trailing=trailing(reader),
     )
 
 
@@ -94,6 +96,16 @@ def _tensors(
             names.add(name)
             tensors.append(_tensor(site, name, record, big))
     return tuple(tensors)
+
+
+def _tied(sites: tuple[tuple[Site, int], ...], tensors: tuple[Tensor, ...]) -> tuple[tuple[str, int], ...]:
+    """The names of tensors that stand elsewhere under another one."""
+    names, seen, found = {tensor.name for tensor in tensors}, 0, []
+    for site, index in sites:
+        if index < seen and site.name not in names:
+            found.append((site.name, index))
+        seen = max(seen, index + 1)
+    return tuple(found)
 
 
 def _tensor(site: Site, name: str, record: Record, big: bool) -> Tensor:

@@ -21,6 +21,7 @@ from threshcli.containers.base import Checksum, Reader
 from threshcli.errors import InputError
 
 MAGIC = b"PK\x03\x04"
+_END_MAGIC = b"PK\x05\x06"
 _LARGEST_DIRECTORY = 1 << 26  # most of a million records; all of it is held in memory
 _LOCAL = struct.Struct("<4sHHHHHIIIHH")
 _ENTRY = struct.Struct("<4sHHHHHHIIIHHHHHII")
@@ -103,6 +104,16 @@ def contents(reader: Reader, found: Mapping[str, Record], name: str, limit: int)
     if record.crc and zlib.crc32(data) != record.crc:
         raise InputError(f"is damaged: the checksum of {name} is wrong", hint=_COPY_AGAIN)
     return data
+
+
+def trailing(reader: Reader) -> int:
+    """The bytes behind the end of an archive, as `zipfile` finds it; torch writes no comment there."""
+    tail = reader.read(max(0, reader.size - _END.size), min(reader.size, _END.size))
+    if not tail.startswith(_END_MAGIC):
+        longest = min(reader.size, _END.size + 0xFFFF)
+        tail = reader.read(reader.size - longest, longest)
+        tail = tail[tail.rfind(_END_MAGIC) :]
+    return len(tail) - _END.size
 
 
 class _File(io.RawIOBase):
@@ -198,5 +209,5 @@ class Layout:
         self._put(_END64.pack(b"PK\x06\x06", 44, 0x031E, 0x2D, 0, 0, many, many, end - start, start))
         self._put(_LOCATOR.pack(b"PK\x06\x07", 0, end, 1))
         few = min(many, 0xFFFF)
-        self._put(_END.pack(b"PK\x05\x06", 0, 0, few, few, min(end - start, _FULL), min(start, _FULL), 0))
+        self._put(_END.pack(_END_MAGIC, 0, 0, few, few, min(end - start, _FULL), min(start, _FULL), 0))
         self._flush()

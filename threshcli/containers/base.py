@@ -67,7 +67,8 @@ class Contents:
     """What a header says: the tensors in their order, and all else that an output of the same kind must repeat.
 
     `origin` is the container's own memory of the file (structure, bytes of the header), handed back to its `skeleton`
-    and to nobody else. `notes` are lines for people: what would get lost in another container.
+    and to nobody else. `notes` are lines for people: what would get lost in another container. `tied` are further names
+    of tensors, with their places; `trailing` are the bytes behind the end of what the format knows.
     """
 
     container: str
@@ -76,6 +77,8 @@ class Contents:
     regions: tuple[Region, ...] = ()
     origin: Any = None
     notes: tuple[str, ...] = ()
+    tied: tuple[tuple[str, int], ...] = ()
+    trailing: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ class Npy(Container):
         axes = tuple(range(len(shape)))
         strides = ordered_strides(shape, axes[::-1]) if fortran else row_major(shape)
         view = View(len(header), shape, strides, dtype.itemsize, swapped)
-        return Contents(self.name, (Tensor("", dtype, shape, view),))
+        return Contents(self.name, (Tensor("", dtype, shape, view),), trailing=there - elements * dtype.itemsize)
 
     def skeleton(
         self, tensors: tuple[OutTensor, ...], origin: Contents | None, provenance: Mapping[str, str]

@@ -1,4 +1,4 @@
-"""Files looked at and left as they are, one after another on this machine: `stats`, `hist`, `sweep`.
+"""Files looked at and left as they are, one after another on this machine: `stats`, `hist`, `sweep`, `check`.
 
 A command brings a function from a `Subject`, a tensor whose elements can be studied, to what it has to tell of it. A
 tensor that is not looked at (not selected, no order) is listed with the reason; a file that fails costs that file.
@@ -58,7 +58,7 @@ class Subject:
 
     def about(self) -> dict[str, Any]:
         """The fields that every kind of TensorResult has, of a tensor that is looked at."""
-        return _about(self.name, self.tensor) | {"applied": True}
+        return about(self.name, self.tensor) | {"applied": True}
 
 
 Look = Callable[[Subject], TensorResult]
@@ -117,14 +117,14 @@ class Examiner:
         for path in paths:
             with ExitStack() as closing:
                 try:
-                    source = closing.enter_context(self._open(path))
+                    source = closing.enter_context(self.open(path))
                     contents = containers.identify(source).read(source)
                 except ThreshError as error:
                     if lenient:
                         continue
                     raise error.located(path) from error
-                names += _names(contents, path)
-                found = list(self._subjects(path, source, contents))
+                names += names_of(contents, path)
+                found = list(self.subjects(path, source, contents))
                 if not lenient:
                     _verify(source, contents, path, found)
                 subjects += found
@@ -136,17 +136,11 @@ class Examiner:
 
     def attempt(self, path: str, look: Look) -> FileResult:
         """What there is to tell of a file, or why there is nothing."""
-        try:
-            return self._file(path, look)
-        except ThreshError as error:
-            return failed(path, error)
-        except MemoryError:
-            hint = "use fewer --jobs or less --max-memory"
-            return failed(path, DeviceError("the memory does not suffice", hint=hint))
+        return attempted(path, lambda: self._file(path, look))
 
     def _file(self, path: str, look: Look) -> FileResult:
         began = time.perf_counter()
-        with self._open(path) as source:
+        with self.open(path) as source:
             contents = containers.identify(source).read(source)
             tensors = tuple(self._tensors(path, source, contents, look))
         return FileResult(
@@ -159,27 +153,28 @@ class Examiner:
             tensors=tensors,
         )
 
-    def _open(self, path: str) -> AbstractContextManager[Source]:
+    def open(self, path: str) -> AbstractContextManager[Source]:
+        """The file, or the copy of a pipe that was read already."""
         return nullcontext(self.held[path]) if path in self.held else Source(path)
 
     def _tensors(self, path: str, source: Source, contents: Contents, look: Look) -> Iterator[TensorResult]:
         """What there is to tell of each tensor, in the order of the file."""
         if self.strict:
-            self.means.selection.check(_names(contents, path))
-        found = list(self._subjects(path, source, contents))
+            self.means.selection.check(names_of(contents, path))
+        found = list(self.subjects(path, source, contents))
         _verify(source, contents, path, found)
         for item in found:
             yield look(item) if isinstance(item, Subject) else item
 
-    def _subjects(self, path: str, source: Source, contents: Contents) -> Iterator[Subject | TensorResult]:
+    def subjects(self, path: str, source: Source, contents: Contents) -> Iterator[Subject | TensorResult]:
         """Each tensor to look at; of the others what is told of them."""
-        for name, tensor in zip(_names(contents, path), contents.tensors, strict=True):
+        for name, tensor in zip(names_of(contents, path), contents.tensors, strict=True):
             reason = self._refusal(name, tensor)
             if reason is None:
                 piece = Piece(path, source.path, source.fingerprint, tensor.view, tensor.dtype)
                 yield Subject(name, tensor, piece, self.desk)
             else:
-                yield TensorResult(**_about(name, tensor), applied=False, reason=reason)
+                yield TensorResult(**about(name, tensor), applied=False, reason=reason)
 
     def _refusal(self, name: str, tensor: Tensor) -> str | None:
         """Why a tensor is not looked at; None where it is."""
@@ -190,12 +185,13 @@ class Examiner:
         return f"{tensor.dtype.name} has no order" + ("; --magnitude looks at abs(x)" if tensor.dtype.part else "")
 
 
-def _names(contents: Contents, path: str) -> list[str]:
+def names_of(contents: Contents, path: str) -> list[str]:
     """What the tensors of a file are called."""
     return [tensor.name or display_name(path) for tensor in contents.tensors]
 
 
-def _about(name: str, tensor: Tensor) -> dict[str, Any]:
+def about(name: str, tensor: Tensor) -> dict[str, Any]:
+    """The fields that every kind of TensorResult has, from what the header says."""
     dtype = tensor.dtype.name
     return {
         "name": name,
@@ -217,6 +213,17 @@ def _verify(source: Source, contents: Contents, path: str, found: Sequence[Subje
                 require(region, crc_of(source.read, region))
     except ThreshError as error:
         raise error.located(path) from error
+
+
+def attempted(path: str, work: Callable[[], FileResult]) -> FileResult:
+    """What comes of the work on a file; where it cannot be done, why."""
+    try:
+        return work()
+    except ThreshError as error:
+        return failed(path, error)
+    except MemoryError:
+        hint = "use fewer --jobs or less --max-memory"
+        return failed(path, DeviceError("the memory does not suffice", hint=hint))
 
 
 def failed(path: str, error: ThreshError) -> FileResult:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Any
 
 from threshcli.dtypes import DType, Real
 from threshcli.executors.examine import Subject
@@ -28,24 +30,27 @@ class Stats:
         shares = [share for _, share in self.percentiles]
         found: Summary
         found, *ranked = subject.answers(summary(lens), *([percentiles(lens, shares)] if shares else []))
-        dtype = lens.dtype(subject.tensor.dtype)
-        low, high = _extremes(found, dtype)
-        return TensorStats(
-            **subject.about(),
-            zeros=found.zeros,
-            nan=found.nan,
-            inf=found.inf,
-            min=low,
-            max=high,
-            mean=found.mean,
-            std=None if found.variance is None else math.sqrt(found.variance),
-            norm1=found.norm1,
-            norm2=found.norm2,
-            norm_max=max((abs(end) for end in _finite(found, dtype)), default=None),
-            percentiles=tuple(
-                (text, value) for values in ranked for (text, _), value in zip(self.percentiles, values, strict=True)
-            ),
-        )
+        stats = numbers_of(subject.about(), found, lens.dtype(subject.tensor.dtype))
+        told = [(text, value) for values in ranked for (text, _), value in zip(self.percentiles, values, strict=True)]
+        return replace(stats, percentiles=tuple(told)) if told else stats
+
+
+def numbers_of(about: Mapping[str, Any], found: Summary, dtype: DType) -> TensorStats:
+    """What a summary tells of elements that are seen as this dtype; `about` is what the header says of the tensor."""
+    low, high = _extremes(found, dtype)
+    return TensorStats(
+        **about,
+        zeros=found.zeros,
+        nan=found.nan,
+        inf=found.inf,
+        min=low,
+        max=high,
+        mean=found.mean,
+        std=None if found.variance is None else math.sqrt(found.variance),
+        norm1=found.norm1,
+        norm2=found.norm2,
+        norm_max=max((abs(end) for end in _finite(found, dtype)), default=None),
+    )
 
 
 def _extremes(found: Summary, dtype: DType) -> tuple[Scalar | None, Scalar | None]:

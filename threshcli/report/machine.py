@@ -47,10 +47,13 @@ def render_end(run: RunResult, *, info: bool = False) -> str:
 
 
 def render_look(
-    run: RunResult, shown: Callable[[TensorResult], Mapping[str, object]], totals: Mapping[str, object]
+    run: RunResult,
+    shown: Callable[[TensorResult], Mapping[str, object]],
+    totals: Mapping[str, object],
+    about: Callable[[FileResult], Mapping[str, object]] = lambda file: {},
 ) -> str:
     """What a command that looks at elements has found, indented, with a newline at the end: `shown` is what it tells of
-    a tensor beside what every header says, `totals` what it tells of all of them."""
+    a tensor beside what every header says, `about` of a file, `totals` of all of them."""
     return _document(
         {
             "schema": f"thresh.{run.command}/1",
@@ -58,7 +61,7 @@ def render_look(
             "command": run.command,
             "status": run.status,
             "params": run.params,
-            "files": [_looked_at(file, shown) for file in run.files],
+            "files": [{**_looked_at(file, shown), **about(file)} for file in run.files],
             "totals": {
                 "files": len(run.files),
                 "failed": run.failed,

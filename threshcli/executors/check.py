@@ -1,0 +1,210 @@
+"""What `check` tells of files: damage, NaN, infinities, conditions that hold. A file with a fault is no file that
+failed: it was looked at, and the fault is what was found. Only what cannot be opened or read has failed."""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from threshcli import __version__, containers
+from threshcli.conditions import Condition
+from threshcli.containers.base import Contents
+from threshcli.dtypes import DTYPES
+from threshcli.engine.ledger import crc_of
+from threshcli.engine.population import Piece, Population
+from threshcli.errors import InputError
+from threshcli.executors.examine import Examiner, Means, Subject, attempted, names_of
+from threshcli.executors.stats import numbers_of
+from threshcli.results import FileResult, RunResult, Scalar, TensorResult
+from threshcli.storage.local import Source
+from threshcli.studies.base import VALUE
+from threshcli.studies.summary import summary
+from threshcli.studies.unsound import Found, Unsound, above, unsound
+from threshcli.verdicts import VALUES, FileCheck, Index, TensorCheck
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is no fault (`nan`, `inf`, `trailing`), and the conditions that are."""
+
+    allowed: frozenset[str] = field(default_factory=frozenset)
+    conditions: tuple[Condition, ...] = ()
+
+
+def look_for_faults(params: Mapping[str, object], paths: Sequence[str], means: Means, asked: Asked) -> RunResult:
+    """What is wrong with each file. UsageError only for a pattern that matches no tensor of any file."""
+    began = time.perf_counter()
+    with ExitStack() as stack:
+        examiner = Examiner(means, means.desk(), strict=len(paths) == 1)
+        if not examiner.strict and (means.selection.keep or means.selection.exclude):
+            examiner.prepare(paths, stack, lenient=True)
+        checker = _Checker(examiner, asked)
+        files = tuple(attempted(path, lambda path=path: checker.file(path)) for path in paths)  # type: ignore[misc]
+    return RunResult(
+        version=__version__,
+        command="check",
+        operator="",
+        params=dict(params),
+        device="cpu",
+        files=files,
+        seconds=time.perf_counter() - began,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Checker:
+    examiner: Examiner
+    asked: Asked
+
+    def file(self, path: str) -> FileResult:
+        """All that is wrong with a file."""
+        began = time.perf_counter()
+        with self.examiner.open(path) as source:
+            try:
+                contents = containers.identify(source).read(source)
+            except InputError as error:
+                if _of_the_system(error):
+                    raise
+                return FileCheck(input=path, output=None, status="read", bytes_in=source.size, faults=(error.what,))
+            if self.examiner.strict:
+                self.examiner.means.selection.check(names_of(contents, path))
+            items = list(self.examiner.subjects(path, source, contents))
+            damaged, faults = self._damage(source, contents, items)
+            tensors = tuple(self._tensor(item, index in damaged) for index, item in enumerate(items))
+            source.check_unchanged()
+        return FileCheck(
+            input=path,
+            output=None,
+            status="read",
+            format=contents.container,
+            bytes_in=source.size,
+            seconds=time.perf_counter() - began,
+            tensors=tensors,
+            notes=contents.notes,
+            faults=faults,
+        )
+
+    def _damage(
+        self, source: Source, contents: Contents, items: Sequence[TensorResult | Subject]
+    ) -> tuple[set[int], tuple[str, ...]]:
+        """The tensors whose bytes lack the CRC-32 that is stored for them, and what is wrong with all else: bytes that
+        belong to no tensor are looked at only where no patterns choose some."""
+        selection = self.examiner.means.selection
+        everything = not (selection.keep or selection.exclude)
+        chosen = [selection.chosen(item.name) for item in items]
+        places = sorted((tensor.view.offset, i) for i, tensor in enumerate(contents.tensors))
+        damaged: set[int] = set()
+        faults = []
+        for region in contents.regions:
+            ends = (bisect_left(places, (end, 0)) for end in (region.offset, region.offset + region.size))
+            inside = {i for _, i in places[slice(*ends)]}
+            wanted = everything or any(chosen[i] for i in inside)
+            if wanted and crc_of(source.read, region) != region.crc:
+                damaged |= inside
+                if not inside:
+                    faults.append(f"the bytes at {region.offset:,} do not have their CRC-32")
+        if contents.trailing and "trailing" not in self.asked.allowed:
+            plural = "s" if contents.trailing > 1 else ""
+            faults.append(f"has {contents.trailing:,} byte{plural} behind its end, which nothing reads")
+        return damaged, tuple(faults)
+
+    def _tensor(self, item: TensorResult | Subject, damaged: bool) -> TensorResult:
+        """What is wrong with a tensor; of one that is not looked at, only that its bytes are not what they were."""
+        if not isinstance(item, Subject):
+            if not damaged:
+                return replace(item, reason=self._reason(item))
+            return TensorCheck(**_common(item), damaged=True, bad=True)
+        found, invalid = _unsound(item)
+        values = self._values(item, found)
+        held = tuple(_holding(self.asked.conditions, values, item.tensor.view.elements))
+        shape, allowed = item.tensor.shape, self.asked.allowed
+        counts = {"nan": found.nan.count, "inf": found.inf.count}
+        bad = any(count and kind not in allowed for kind, count in counts.items())
+        return TensorCheck(
+            **item.about(),
+            nan=found.nan.count,
+            inf=found.inf.count,
+            first_nan=_index(found.nan.first, shape),
+            first_inf=_index(found.inf.first, shape),
+            invalid=invalid.count,
+            first_invalid=_index(invalid.first, shape),
+            damaged=damaged,
+            conditions=held,
+            bad=bad or damaged or bool(invalid.count or held),
+        )
+
+    def _reason(self, item: TensorResult) -> str | None:
+        chosen = self.examiner.means.selection.chosen(item.name)
+        return f"the values of {item.dtype} are not looked at" if chosen else item.reason
+
+    def _values(self, item: Subject, found: Unsound) -> Mapping[str, Scalar | None]:
+        """What the conditions are about; the elements are read again only for what was not counted yet."""
+        known: dict[str, Scalar | None] = {"nan": found.nan.count, "inf": found.inf.count}
+        if all(condition.name in known for condition in self.asked.conditions):
+            return known
+        answer = item.answers(summary(VALUE))[0]
+        stats = numbers_of(item.about(), answer, VALUE.dtype(item.tensor.dtype))
+        return {name: getattr(stats, name) for name in (*VALUES, "zeros")} | known
+
+
+def _of_the_system(error: InputError) -> bool:
+    """Whether it is not the file's contents that are at fault, but the reading of them."""
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno is not None
+
+
+def _unsound(item: Subject) -> tuple[Unsound, Found]:
+    """The NaN and infinities of a tensor, and the bytes of bool that are neither 0 nor 1."""
+    piece, dtype = item.piece, item.tensor.dtype
+    if dtype.kind == "bool":
+        bits = Population([piece._replace(dtype=DTYPES["uint8"])])
+        return Unsound(), item.desk.answers(bits, [above(1)], f"tensor {item.name!r}")[0]
+    if not dtype.compared.is_float:
+        return Unsound(), Found()
+    values, parts = (piece, 1) if dtype.part is None else (_parts(piece), 2)
+    found: Unsound = item.desk.answers(Population([values]), [unsound(parts)], f"tensor {item.name!r}")[0]
+    return found, Found()
+
+
+def _parts(piece: Piece) -> Piece:
+    """Complex elements as the real ones that they are made of, along one more axis."""
+    view, half = piece.view, piece.dtype.compared
+    strides = (*(2 * step for step in view.strides), 1)
+    halves = view._replace(shape=(*view.shape, 2), strides=strides, itemsize=half.itemsize)
+    return piece._replace(dtype=half, view=halves)
+
+
+def _holding(
+    conditions: Sequence[Condition], values: Mapping[str, Scalar | None], elements: int
+) -> Iterator[tuple[str, Scalar]]:
+    for condition in conditions:
+        value = values[condition.name]
+        if value is not None and condition.holds(value, elements):
+            yield condition.text, value
+
+
+def _index(position: int | None, shape: tuple[int, ...]) -> Index | None:
+    """The index of an element from its place in C order."""
+    if position is None:
+        return None
+    found = []
+    for length in reversed(shape):
+        position, rest = divmod(position, length)
+        found.append(rest)
+    return tuple(reversed(found))
+
+
+def _common(item: TensorResult) -> dict[str, Any]:
+    """The fields of a result that say what the header does."""
+    return {name: getattr(item, name) for name in ("name", "shape", "dtype", "out_dtype", "elements", "nbytes")} | {
+        "applied": False,
+        "reason": item.reason,
+    }
+
+
+def found_bad(run: RunResult) -> bool:
+    """Whether any file of a run is bad."""
+    return any(isinstance(file, FileCheck) and file.bad for file in run.files)
