@@ -17,7 +17,7 @@ CODES = {
     "float8_e8m0fnu": "F8_E8M0", "bool": "BOOL", "int8": "I8", "int16": "I16", "int32": "I32", "int64": "I64",
     "uint8": "U8", "uint16": "U16", "uint32": "U32", "uint64": "U64", "complex64": "C64",
 }  # fmt: skip
-_NAMES = {code: name for name, code in CODES.items()}
+NAMES = {code: name for name, code in CODES.items()}
 
 
 def write_codes(
@@ -52,6 +52,6 @@ def read_codes(path: Path) -> dict[str, tuple[DType, list[int]]]:
     found = {}
     for name, entry in header.items():
         first, last = (8 + length + offset for offset in entry["data_offsets"])
-        dtype = DTYPES[_NAMES[entry["dtype"]]]
+        dtype = DTYPES[NAMES[entry["dtype"]]]
         found[name] = dtype, unpack(raw[first:last], dtype)
     return found

@@ -23,7 +23,7 @@ FLOORS = (
     ("findings", "verdicts"),
     ("kernels",),
     ("rules", "containers", "storage", "studies", "sideways", "windows"),
-    ("thresholds",),
+    ("thresholds", "packings"),
     ("plan",),
     ("engine",),
     ("executors", "report"),

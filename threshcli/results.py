@@ -64,6 +64,8 @@ class TensorResult:
     norm_after: float | None = None
     nbytes: int = 0
     """Elements times their size, for `info`."""
+    packing: str | None = None
+    """How the elements are packed in the output, if they are: "bits", "bitmask"."""
     layout: str | None = None
     """How the elements lie in the file, for `info`: "C", "Fortran", "strided", "big-endian"."""
 

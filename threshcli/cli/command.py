@@ -49,6 +49,7 @@ _SHARED: tuple[tuple[str, Any, Any], ...] = (
     ("dry_run", options.DryRun, False),
     ("to", options.To, None),
     ("out_dtype", options.OutDtype, None),
+    ("pack", options.Pack, None),
     ("fsync", options.Fsync, None),
     ("no_provenance", options.NoProvenance, False),
     ("device", options.Device, "cpu"),

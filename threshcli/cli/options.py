@@ -176,6 +176,16 @@ OutDtype = Annotated[
         panel=OUTPUT,
     ),
 ]
+Pack = Annotated[
+    str | None,
+    _option(
+        "--pack",
+        metavar="bits|bitmask",
+        help="Small outputs: bits for masks of 0 and 1; bitmask for matrices of weights, mostly zero, in .safetensors. "
+        "The way back: thresh unpack.",
+        panel=OUTPUT,
+    ),
+]
 Fsync = Annotated[
     bool | None,
     _option("--fsync/--no-fsync", help="Sync outputs to disk. Default: where a file is replaced.", panel=OUTPUT),

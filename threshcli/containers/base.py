@@ -14,6 +14,7 @@ the same bytes.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -94,6 +95,11 @@ class OutTensor:
     swapped: bool = False
     source: int = 0
     copied: bool = False
+
+    @property
+    def nbytes(self) -> int:
+        """Its bytes, unless its dtype is opaque."""
+        return math.prod(self.shape) * self.dtype.itemsize
 
 
 class Checksum(NamedTuple):

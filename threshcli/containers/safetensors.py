@@ -7,7 +7,6 @@ metadata in random order: keys sorted, tensors in their order, so the same tenso
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -121,7 +120,7 @@ def _code(dtype: DType) -> str:
 
 def _nbytes(tensor: OutTensor, origin: Contents | None) -> int:
     if tensor.dtype.kind != "opaque":
-        return math.prod(tensor.shape) * tensor.dtype.itemsize
+        return tensor.nbytes
     if origin is None:
         raise UsageError(f"{tensor.dtype.name} of tensor {tensor.name!r} cannot be taken to another format")
     return origin.tensors[tensor.source].nbytes
@@ -133,13 +132,17 @@ def _places(tensors: tuple[OutTensor, ...], origin: Contents | None) -> tuple[li
     order = list(range(len(tensors)))
     if origin is not None:
         order.sort(key=lambda index: (origin.tensors[tensors[index].source].view.offset, index))
-    kept = origin is not None and all(tensor.dtype == origin.tensors[tensor.source].dtype for tensor in tensors)
+    sizes = [_nbytes(tensor, origin) for tensor in tensors]
+    kept = origin is not None and all(
+        (tensor.dtype, size) == (origin.tensors[tensor.source].dtype, origin.tensors[tensor.source].nbytes)
+        for tensor, size in zip(tensors, sizes, strict=True)
+    )
     for attempt in range(2):
         places, end, aligned = [0] * len(tensors), 0, True
         for index in order:
             places[index] = end
             aligned &= end % tensors[index].dtype.itemsize == 0
-            end += _nbytes(tensors[index], origin)
+            end += sizes[index]
         if aligned or kept or attempt:
             break
         order.sort(key=lambda index: -tensors[index].dtype.itemsize)

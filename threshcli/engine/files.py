@@ -17,6 +17,7 @@ from threshcli.engine.reading import read_elements
 from threshcli.engine.sizes import Settings, elements_of_tile
 from threshcli.engine.tensor import TensorWork
 from threshcli.kernels.base import Kernels
+from threshcli.packings.base import Piece
 from threshcli.plan.files import FilePlan, OutputPlan
 from threshcli.plan.request import Request
 from threshcli.plan.tensors import TensorPlan
@@ -30,7 +31,7 @@ _ALONE = 1 << 21  # files under so many bytes are not worth a second thread
 _TOGETHER = 1 << 23  # files under so many bytes are not worth another process
 
 
-class _Unit(NamedTuple):
+class Unit(NamedTuple):
     """A tile of a tensor, or (without a tensor) bytes [start, stop) of the input to copy to `target` or to check."""
 
     tile: Tile
@@ -45,6 +46,7 @@ class _Found(NamedTuple):
     read: Ledger
     written: Ledger
     left: Ledger
+    met: list[tuple[int, int]]
 
 
 class FileRun:
@@ -54,6 +56,7 @@ class FileRun:
         self._request, self._plan, self._source, self._settings = request, plan, source, settings
         self._counts: dict[tuple[int, int], Counts] = {}
         self._read, self._written, self._left = Ledger(), Ledger(), Ledger()
+        self._met: list[tuple[int, int]] = []  # bytes of packed tensors in which bits of several tiles are to lie
         self._maps = MapSources()
         self._work = {
             item.out.source: TensorWork(item.rule, item, self._maps.open, norms=item.rule.norms, means=request.moments)
@@ -75,6 +78,7 @@ class FileRun:
             self._check_regions()
             self._source.check_unchanged()
             self._maps.check_unchanged()
+            self._join_bits()
             self._finish(self._plan.residual, self._residual, self._left)
             self._finish(self._plan.output, self._target, self._written)
         seconds = time.perf_counter() - began
@@ -106,7 +110,7 @@ class FileRun:
             self._add(found)
 
     def _found(self) -> _Found:
-        return _Found(self._counts, self._read, self._written, self._left)
+        return _Found(self._counts, self._read, self._written, self._left, self._met)
 
     def _add(self, found: _Found) -> None:
         """Add what another process has found."""
@@ -114,8 +118,9 @@ class FileRun:
         self._read.merge(found.read)
         self._written.merge(found.written)
         self._left.merge(found.left)
+        self._met += found.met
 
-    def _passed(self, unit: _Unit) -> None:
+    def _passed(self, unit: Unit) -> None:
         """Tell of the progress that another process has made, or is about to make."""
         if unit.plan is not None:
             self._settings.progress.advance(unit.tile.count * unit.plan.view.itemsize)
@@ -148,25 +153,25 @@ class FileRun:
                 target.write(place, crc.to_bytes(4, "little"))
         target.commit()
 
-    def _units(self) -> Iterator[_Unit]:
+    def _units(self) -> Iterator[Unit]:
         """All the work: tiles of tensors, bytes to copy, bytes to check."""
         size = self._settings.tile_bytes
         for plan in self._plan.tensors:
             if plan.place is not None or plan.applied:
                 for tile in tiles(plan.view.elements, elements_of_tile(plan, self._settings)):
-                    yield _Unit(tile, plan)
+                    yield Unit(tile, plan)
         copies = self._plan.output.skeleton.copies if self._plan.output else ()
         for copy in copies:
             for tile in tiles(copy.size, size):
-                yield _Unit(Tile(copy.source + tile.start, copy.source + tile.stop), None, copy.target + tile.start)
+                yield Unit(Tile(copy.source + tile.start, copy.source + tile.stop), None, copy.target + tile.start)
         passing = {(region.offset, region.size) for region in self._inline.values()}
         passing |= {(copy.source, copy.size) for copy in copies}
         for region in self._plan.contents.regions:
             if (region.offset, region.size) not in passing:
                 for tile in tiles(region.size, size):
-                    yield _Unit(Tile(region.offset + tile.start, region.offset + tile.stop))
+                    yield Unit(Tile(region.offset + tile.start, region.offset + tile.stop))
 
-    def _do(self, unit: _Unit, k: Kernels) -> None:
+    def _do(self, unit: Unit, k: Kernels) -> None:
         k.reset()
         if unit.plan is None:
             self._copy(unit, k)
@@ -182,7 +187,10 @@ class FileRun:
         if plan.applied:
             counts = self._counts_of(plan, k)
             worked = self._work[plan.out.source].tile(k, raw, tile, counts)
-            self._write(self._target, self._plan.output, self._written, plan.place, tile, worked.out)
+            if plan.packed is not None:
+                self._write_packed(plan, plan.packed.pieces(tile, worked.out))
+            else:
+                self._write(self._target, self._plan.output, self._written, plan.place, tile, worked.out)
             if worked.residual is not None:
                 self._write(self._residual, self._plan.residual, self._left, plan.residual_place, tile, worked.residual)
         else:
@@ -197,7 +205,7 @@ class FileRun:
         found = self._counts.get(key)
         return self._counts.setdefault(key, Counts()) if found is None else found
 
-    def _copy(self, unit: _Unit, k: Kernels) -> None:
+    def _copy(self, unit: Unit, k: Kernels) -> None:
         """Bytes that are copied as they are, or only checked."""
         raw = k.buffer(unit.tile.count)
         self._source.read_into(unit.tile.start, raw)
@@ -224,6 +232,32 @@ class FileRun:
         target.write(offset, data)
         if output.skeleton.checksums:
             ledger.add(offset, len(data), zlib.crc32(data) if crc is None else crc)
+
+    def _write_packed(self, plan: TensorPlan, pieces: Iterator[Piece]) -> None:
+        """What is stored of a tile of a packed tensor."""
+        if self._target is None or self._plan.output is None:
+            return
+        for piece in pieces:
+            offset = plan.places[piece.part] + piece.offset
+            if piece.shared:
+                self._met.append((offset, piece.data[0]))
+                continue
+            self._target.write(offset, piece.data)
+            if self._plan.output.skeleton.checksums:
+                self._written.add(offset, len(piece.data), zlib.crc32(piece.data))
+
+    def _join_bits(self) -> None:
+        """What packed tensors hold besides the pieces of their tiles: constants, and bytes in which tiles meet."""
+        if self._target is None:
+            return
+        for plan in self._plan.tensors:
+            if plan.packed is not None:
+                self._write_packed(plan, plan.packed.constants())
+        joined: dict[int, int] = {}
+        for offset, bits in self._met:
+            joined[offset] = joined.get(offset, 0) | bits
+        for offset, bits in joined.items():
+            self._target.write(offset, bytes((bits,)))
 
     def _checked_inline(self) -> dict[int, Region]:
         """The regions whose bytes pass through the tiles of one tensor anyway, in order, by that tensor."""

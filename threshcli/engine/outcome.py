@@ -72,7 +72,8 @@ def _tensor_result(plan: TensorPlan, counts: Counts | None, *, moments: bool) ->
         name=plan.name,
         shape=plan.tensor.shape,
         dtype=dtype.name,
-        out_dtype=plan.out.dtype.name,
+        out_dtype=plan.out.dtype.name if plan.packed is None else plan.packed.stored.dtype.name,
+        packing=None if plan.packed is None else plan.packed.packing,
         applied=plan.applied,
         reason=plan.reason,
         threshold=thresholds_used(plan.bounds, plan.rule.arithmetic(plan.tensor.dtype), counts)

@@ -13,6 +13,7 @@ from threshcli import __version__
 from threshcli.engine.copies import possible
 from threshcli.engine.crew import Crew
 from threshcli.engine.files import FileRun
+from threshcli.engine.measuring import Measuring
 from threshcli.engine.outcome import file_result
 from threshcli.engine.sizes import Progress, Settings, largest_tile, tile_bytes, workers
 from threshcli.errors import DeviceError, OutputError, ThreshError
@@ -145,11 +146,17 @@ class Executor:
             plan = plan_file(self.request, job, source, work.maps, strict=work.strict)
             if self._plans_only:
                 return self._planned(plan, began, "dry-run")
+            known = None
             if fitting is not None:
                 known = fitting.known(number, plan, source, stack)
                 plan = plan_file(self.request, job, source, work.maps, strict=work.strict, known=known)
             if self.solve_only:
                 return self._planned(plan, began, "read")
+            if plan.unmeasured:
+                measured = Measuring(self.request, plan, source, work.settings).measured()
+                plan = plan_file(
+                    self.request, job, source, work.maps, strict=work.strict, known=known, measured=measured
+                )
             self._make_folders(plan)
             return FileRun(self.request, plan, source, work.settings).run(began)
 

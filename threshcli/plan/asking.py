@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args, get_type_hints
 
-from threshcli import thresholds
+from threshcli import packings, thresholds
 from threshcli.dtypes import DTYPES, DType
 from threshcli.errors import UsageError
 from threshcli.plan.fit import Fit, Scope
@@ -60,6 +60,7 @@ def request_with(entries: tuple[Entry, ...], command: str, given: Mapping[str, A
             rule=command,
             dry_run=given["dry_run"],
         ),
+        packing=None if given.get("pack") is None else packings.find(given["pack"]),
         overwrite=given["overwrite"],
         skip_existing=given["skip_existing"],
         fsync=given["fsync"],

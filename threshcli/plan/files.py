@@ -11,6 +11,7 @@ from threshcli import containers
 from threshcli.containers.base import Container, Contents, Skeleton
 from threshcli.errors import InputError, OutputError, ThreshError, UsageError
 from threshcli.plan.names import Job, display_name
+from threshcli.plan.packs import Measured, packed, placed, stored
 from threshcli.plan.provenance import provenance
 from threshcli.plan.request import Request
 from threshcli.plan.tensors import Known, Place, TensorPlan, plan_tensor
@@ -42,6 +43,8 @@ class FilePlan(NamedTuple):
     warnings: tuple[str, ...]
     planned_size: int
     """Bytes of the output, whether or not it is to be written."""
+    unmeasured: bool = False
+    """Whether a first pass has to tell how large it is: until then it is planned for the most that it may be."""
 
 
 class MapFiles(Maps):
@@ -89,11 +92,18 @@ def read_header(path: str) -> tuple[Contents, tuple[int, ...]]:
 
 
 def plan_file(
-    request: Request, job: Job, source: local.Source, maps: Maps, *, strict: bool, known: Known | None = None
+    request: Request,
+    job: Job,
+    source: local.Source,
+    maps: Maps,
+    *,
+    strict: bool,
+    known: Known | None = None,
+    measured: Measured | None = None,
 ) -> FilePlan:
     """The plan of one input, open as `source`; UsageError, InputError or OutputError where there can be none. `strict`
     refuses patterns that match no tensor; in a batch another file may have those. `known` are thresholds that were
-    worked out: without them the plan has them pending."""
+    worked out: without them the plan has them pending; likewise what was `measured` for packed tensors."""
     contents = containers.identify(source).read(source)
     kind = containers.for_output(job.output or "", request.names.to, contents.container)
     stem = display_name(job.input)
@@ -109,19 +119,21 @@ def plan_file(
     if origin is None:
         warnings += contents.notes
     recipe = provenance(request, tensors, maps)
-    skeleton = kind.skeleton(tuple(plan.out for plan in tensors), origin, recipe)
-    placed = [plan._replace(place=place) for plan, place in zip(tensors, skeleton.places, strict=True)]
-    residual, placed = _residual(request, job, source, contents, placed, recipe)
+    packs = packed(request.packing, kind, tensors, measured, strict=strict)
+    outs = tuple(out for plan in packs.tensors for out in stored(plan))
+    skeleton = kind.skeleton(outs, origin, {**recipe, **packs.metadata})
+    residual, tensors = _residual(request, job, source, contents, placed(packs.tensors, skeleton), recipe)
     return FilePlan(
         job=job,
         contents=contents,
         size=source.size,
         fingerprint=source.fingerprint,
-        tensors=tuple(placed),
+        tensors=tuple(tensors),
         output=_output(request, source, job.output, skeleton, request.names.in_place),
         residual=residual,
-        warnings=tuple(warnings),
+        warnings=(*warnings, *packs.warnings),
         planned_size=skeleton.size,
+        unmeasured=measured is None and request.packing is not None and request.packing.measured,
     )
 
 

@@ -22,7 +22,9 @@ def provenance(request: Request, tensors: Sequence[TensorPlan], maps: Maps) -> d
         return {}
     step = request.entries[0].steps[0]
     used = _used(tensors)
-    more = {"thresholds": used} if used else {}
+    more: dict[str, object] = {"thresholds": used} if used else {}
+    if request.packing is not None:
+        more["pack"] = request.packing.name
     return {KEY: json.dumps({**_stated(step, maps), **more}, sort_keys=True)}
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 
 from threshcli.dtypes import DType
 from threshcli.errors import UsageError
+from threshcli.packings.base import Packing
 from threshcli.plan.fit import Fit
 from threshcli.plan.names import Names
 from threshcli.plan.selection import Selection
@@ -62,7 +63,12 @@ class Step:
     @property
     def passes(self) -> int:
         """How often elements are read: once to write, before that to work out thresholds, and to follow components."""
-        return 1 + self.is_fitted + isinstance(self.rule.beside, Components)
+        return 1 + self.is_fitted + self.looks_far
+
+    @property
+    def looks_far(self) -> bool:
+        """Whether components are followed through the whole of a tensor before it is worked on."""
+        return isinstance(self.rule.beside, Components)
 
     def params(self) -> dict[str, object]:
         """The options that decide the values written, as the report states them."""
@@ -95,6 +101,8 @@ class Request:
     entries: tuple[Entry, ...]
     command: str
     names: Names
+    packing: Packing | None = None
+    """How the outputs of all that is worked on are packed, where they can be."""
     overwrite: bool = False
     skip_existing: bool = False
     fsync: bool | None = None
@@ -131,7 +139,9 @@ class Request:
     @property
     def passes(self) -> int:
         """How often a file is read, at most."""
-        return max((step.passes for step in self.steps), default=1)
+        most = max((step.passes for step in self.steps), default=1)
+        measured = self.packing is not None and self.packing.measured
+        return most + measured * max((1 + step.looks_far for step in self.steps), default=1)
 
     @property
     def operator(self) -> str:
@@ -148,4 +158,5 @@ class Request:
     def params(self) -> dict[str, object]:
         """The options that decide the values written, as the report states them."""
         steps = list(self.steps)
-        return steps[0].params() if len(steps) == 1 else {}
+        stated = steps[0].params() if len(steps) == 1 else {}
+        return stated if self.packing is None else {**stated, "pack": self.packing.name}

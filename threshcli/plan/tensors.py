@@ -11,6 +11,7 @@ from typing import NamedTuple
 from threshcli.containers.base import Container, Contents, OutTensor, Tensor
 from threshcli.dtypes import DType, Real
 from threshcli.errors import InternalError, UsageError
+from threshcli.packings.base import Packed
 from threshcli.plan.request import Request, Step
 from threshcli.rules.base import Rule, Slot, crossed, slot_of
 from threshcli.thresholds.base import Bound, Fitted, Fixed, Mapped, Maps, Pending, Spread, Worked
@@ -36,6 +37,9 @@ class TensorPlan(NamedTuple):
     place: int | None = None
     residual_place: int | None = None
     residual_swapped: bool = False
+    packed: Packed | None = None
+    """How it is stored, if not element by element; then `places` are those of its parts."""
+    places: tuple[int, ...] = ()
     step: Step | None = None
     """What is done; None where nothing is, or where nobody but the engine's caller knows."""
 
@@ -87,24 +91,27 @@ def plan_tensor(request: Request, where: Place, kind: Container, maps: Maps, kno
         bounds={},
     )
     try:
-        return _with_step(copied, steps[0], where, maps, known) if steps else copied
+        return _with_step(copied, request, steps[0], where, maps, known) if steps else copied
     except UsageError as error:
         raise UsageError(f"tensor {name!r}: {error.what}", hint=error.hint) from error
 
 
-def _with_step(plan: TensorPlan, step: Step, where: Place, maps: Maps, known: Known) -> TensorPlan:
+def _with_step(plan: TensorPlan, request: Request, step: Step, where: Place, maps: Maps, known: Known) -> TensorPlan:
     """The plan of a tensor that is worked on; UsageError where that is not possible."""
     tensor, rule = plan.tensor, step.rule
     out_dtype = step.out_dtype or rule.output(tensor.dtype)
     refusal = rule.refusal(tensor.dtype, out_dtype)
     if refusal is not None:
         return plan._replace(reason=refusal, step=step)
+    if request.packing is not None:  # which knows elements in one order only
+        plain = tuple(range(len(tensor.shape)))
+        plan = plan._replace(view=tensor.view.permuted(plain), out=replace(plan.out, order=plain, swapped=False))
     check_dtypes(rule, tensor.dtype, out_dtype)
     rule.check_shape(tensor.shape)
     if step.axes is not None:
         step.axes.of(len(tensor.shape))
     bounds = _bind(step, where, plan.out.order, maps, known)
-    rule.check_cuts(sum(_cuts(bound) for bound in bounds.values()), out_dtype)
+    rule.check_cuts(sum(map(cuts_of, bounds.values())), out_dtype)
     return plan._replace(
         out=replace(plan.out, dtype=out_dtype, copied=False),
         applied=True,
@@ -169,7 +176,7 @@ def each_cut(bound: Bound, cuts: int) -> Iterator[Bound]:
         yield bound
 
 
-def _cuts(bound: Bound) -> int:
+def cuts_of(bound: Bound) -> int:
     """How many cuts a threshold will be."""
     return bound.source.cuts if isinstance(bound, Pending) and isinstance(bound.source, Worked) else 1
 

@@ -199,6 +199,8 @@ def _tensor(tensor: TensorResult) -> dict[str, object]:
     }
     if tensor.reason is not None:
         found["reason"] = tensor.reason
+    if tensor.packing is not None:
+        found["packing"] = tensor.packing
     return found
 
 

@@ -167,7 +167,7 @@ def brief(file: FileResult) -> str:
 
 
 def _dtypes(tensors: Sequence[TensorResult]) -> Cell:
-    pairs = dict.fromkeys((item.dtype, item.out_dtype) for item in tensors)
+    pairs = dict.fromkeys((item.dtype, item.packing or item.out_dtype) for item in tensors)
     found = [before if before == after else f"{before} -> {after}" for before, after in pairs]
     several = f"{len(found)} dtypes"
     if len(found) > 2:
