@@ -181,9 +181,9 @@ def test_elements_without_values_are_not_looked_at(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_read_has_failed(folder: Path) -> None:
-    """Missing, a folder, unreadable: 4; 3 where other files could be looked at, whatever was found in them."""
+    """Missing, no regular file: 4; 3 where other files could be looked at, whatever was found in them."""
     refused(thresh("check", "missing.npy"), 4, "no such file")
-    refused(thresh("check", "."), 4, "folder")
+    refused(thresh("check", "/dev/null"), 4, "regular", hint=False)
     ran = thresh("check", "v.npy", "missing.npy", "nan.npy")
     assert (ran.status, ran.lines[0]) == (3, "thresh: error: missing.npy: no such file")
     assert ran.out.splitlines()[-1].endswith(": 1 ok, 1 bad, 1 failed")
@@ -198,10 +198,13 @@ def test_quiet_says_nothing_but_the_status(folder: Path) -> None:
 
 
 def test_of_many_files_only_those_with_a_fault_have_rows(folder: Path) -> None:
-    ran = thresh("check", *["v.npy"] * 20, "nan.npy")
+    many = [f"v{number:02}.npy" for number in range(20)]
+    for name in many:
+        np.save(name, np.ones(2))
+    ran = thresh("check", *many, "nan.npy")
     assert [line.split()[0] for line in ran.out.splitlines()[2:]] == ["nan.npy", "21", "-v"]
     assert "20 ok, 1 bad" in ran.out
-    assert len(thresh("check", *["v.npy"] * 20, "nan.npy", "-v").out.splitlines()) == 2 + 21 + 1
+    assert len(thresh("check", *many, "nan.npy", "-v").out.splitlines()) == 2 + 21 + 1
 
 
 def test_a_pipe_can_be_checked(folder: Path) -> None:

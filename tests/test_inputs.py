@@ -187,7 +187,7 @@ def test_shards_of_a_run_write_each_file_once_and_number_them_over_all(tree: Pat
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("command", ["info", "stats", "hist", "sweep", "solve -t p50", "hard -t 1 -O out"])
+@pytest.mark.parametrize("command", ["info", "stats", "hist", "sweep", "check", "solve -t p50", "hard -t 1 -O out"])
 @pytest.mark.parametrize("form", ["--json", "table"])
 def test_an_empty_share_is_a_success(command: str, form: str, tree: Path) -> None:
     words = [*command.split(), "data", "--shard", "5/6", *([form] if form == "--json" else [])]
@@ -200,14 +200,14 @@ def test_an_empty_share_is_a_success(command: str, form: str, tree: Path) -> Non
     assert thresh(*command.split(), "none", "--shard", "0/6").status == 0
 
 
-@pytest.mark.parametrize("command", ["info", "stats", "hist -t 1", "sweep", "solve -t p50", "hard -t 1 -n"])
+@pytest.mark.parametrize("command", ["info", "stats", "hist -t 1", "sweep", "check", "solve -t p50", "hard -t 1 -n"])
 def test_every_command_takes_folders_and_shares(command: str, tree: Path) -> None:
     ran = thresh(*command.split(), "data", "--recursive", "--shard", "1/2", "--json")
     assert ran.status == 0
     assert [file["input"] for file in ran.json["files"]] == ["data/b.npy", "data/sub/c.npy"]
 
 
-@pytest.mark.parametrize("command", ["stats", "hard -t 1 -O out"])
+@pytest.mark.parametrize("command", ["stats", "check", "hard -t 1 -O out"])
 def test_a_pattern_of_tensors_may_be_for_another_share(command: str, tree: Path) -> None:
     words = [*command.split(), "data", "-k", "b"]
     assert thresh(*words, "--shard", "0/2").status == 0

@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 from threshcli.cli import _looking, options
+from threshcli.cli._inputs import takes_files
 from threshcli.cli.command import conclude
 from threshcli.cli.outside import Outside
 from threshcli.conditions import Condition
 from threshcli.errors import ConditionFalse, UsageError
+from threshcli.plan.inputs import Inputs
 from threshcli.verdicts import ALLOWANCES, COUNTS, VALUES
 
 _CHECK = "Check"
@@ -41,7 +43,7 @@ def command(outside: Outside) -> Callable[..., int]:
     """The function behind the command."""
 
     def check(
-        files: options.Files,
+        inputs: Inputs,
         allow: _Allow = None,
         fail_if: _FailIf = None,
         tensor: _looking.Tensor = None,
@@ -60,7 +62,8 @@ def command(outside: Outside) -> Callable[..., int]:
         from threshcli.executors.check import Asked, found_bad, look_for_faults
 
         params = {"allow": sorted(allowed), "fail_if": [str(condition) for condition in conditions]}
-        run = look_for_faults(params, files, means, Asked(allowed=allowed, conditions=conditions))
+        asked = Asked(allowed=allowed, conditions=conditions)
+        run = look_for_faults(params, inputs.paths, means, asked, part=inputs.is_part)
         status = conclude(run, "none" if quiet else "json" if json else "table", outside, color, verbose)
         return status or (ConditionFalse.exit_code if found_bad(run) else 0)
 
@@ -73,7 +76,7 @@ def command(outside: Outside) -> Callable[..., int]:
 
     Example: thresh check weights.safetensors --allow inf --fail-if 'norm_max>1e4'
     """
-    return check
+    return takes_files(check, outside)
 
 
 def allowances(texts: Sequence[str]) -> frozenset[str]:

@@ -6,18 +6,17 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from threshcli import __version__, containers
+from threshcli import containers
 from threshcli.conditions import Condition
 from threshcli.containers.base import Contents
 from threshcli.dtypes import DTYPES
 from threshcli.engine.ledger import crc_of
 from threshcli.engine.population import Piece, Population
 from threshcli.errors import InputError
-from threshcli.executors.examine import Examiner, Means, Subject, attempted, names_of
+from threshcli.executors.examine import Examiner, Means, Subject, names_of, over_files
 from threshcli.executors.stats import numbers_of
 from threshcli.results import FileResult, RunResult, Scalar, TensorResult
 from threshcli.storage.local import Source
@@ -35,23 +34,12 @@ class Asked:
     conditions: tuple[Condition, ...] = ()
 
 
-def look_for_faults(params: Mapping[str, object], paths: Sequence[str], means: Means, asked: Asked) -> RunResult:
-    """What is wrong with each file. UsageError only for a pattern that matches no tensor of any file."""
-    began = time.perf_counter()
-    with ExitStack() as stack:
-        examiner = Examiner(means, means.desk(), strict=len(paths) == 1)
-        if not examiner.strict and (means.selection.keep or means.selection.exclude):
-            examiner.prepare(paths, stack, lenient=True)
-        checker = _Checker(examiner, asked)
-        files = tuple(attempted(path, lambda path=path: checker.file(path)) for path in paths)  # type: ignore[misc]
-    return RunResult(
-        version=__version__,
-        command="check",
-        operator="",
-        params=dict(params),
-        device="cpu",
-        files=files,
-        seconds=time.perf_counter() - began,
+def look_for_faults(
+    params: Mapping[str, object], paths: Sequence[str], means: Means, asked: Asked, *, part: bool = False
+) -> RunResult:
+    """What is wrong with each file. UsageError as from `examine`."""
+    return over_files(
+        "check", params, paths, means, lambda examiner, path: _Checker(examiner, asked).file(path), part=part
     )
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from threshcli import __version__, containers
@@ -80,6 +81,22 @@ def examine(
     UsageError only for what makes the whole call impossible: a pattern that matches no tensor of any file (of a `part`
     of the files that are meant it need not). With a survey any file that cannot be read does that too.
     """
+    return over_files(
+        command, params, paths, means, lambda examiner, path: examiner.file(path, look), survey, part=part
+    )
+
+
+def over_files(
+    command: str,
+    params: Mapping[str, object],
+    paths: Sequence[str],
+    means: Means,
+    work: Callable[[Examiner, str], FileResult],
+    survey: Survey | None = None,
+    *,
+    part: bool = False,
+) -> RunResult:
+    """What comes of the work on every file: what `examine` does, for commands that look at whole files."""
     began = time.perf_counter()
     with ExitStack() as stack:
         examiner = Examiner(means, means.desk(), strict=len(paths) == 1 and not part)
@@ -88,7 +105,7 @@ def examine(
             subjects = examiner.prepare(paths, stack, lenient=survey is None)
             if survey is not None:
                 survey(subjects)
-        results = tuple(examiner.attempt(path, look) for path in paths)
+        results = tuple(attempted(path, partial(work, examiner, path)) for path in paths)
     return RunResult(
         version=__version__,
         command=command,
@@ -134,11 +151,8 @@ class Examiner:
         self.means.selection.check(names)
         return [item for item in subjects if isinstance(item, Subject)]
 
-    def attempt(self, path: str, look: Look) -> FileResult:
-        """What there is to tell of a file, or why there is nothing."""
-        return attempted(path, lambda: self._file(path, look))
-
-    def _file(self, path: str, look: Look) -> FileResult:
+    def file(self, path: str, look: Look) -> FileResult:
+        """What there is to tell of a file."""
         began = time.perf_counter()
         with self.open(path) as source:
             contents = containers.identify(source).read(source)
