@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 from functools import cache
-from pathlib import PurePath
 
 from threshcli.containers.base import Container, Reader
 from threshcli.errors import InputError, UsageError
@@ -43,11 +43,11 @@ def for_output(path: str, to: str | None, default: str) -> Container:
         if to not in registered():
             raise UsageError(f"--to {to} is not a format", hint=f"use one of {', '.join(registered())}")
         return registered()[to]
-    extension = PurePath(path).suffix.lower()
+    extension = os.path.splitext(path)[1].lower()  # noqa: PTH122 - a path object for each of many small files takes longer
     for container in registered().values():
         if extension in container.extensions:
             return container
-    if extension in ("", ".tmp", ".part"):
+    if extension in ("", ".", ".tmp", ".part"):
         return registered()[default]
     known = ", ".join(name for container in registered().values() for name in container.extensions)
     raise UsageError(f"{path}: {extension} is no extension of a tensor file", hint=f"use {known}, or say --to FORMAT")

@@ -148,6 +148,11 @@ class Container(ABC):
     def read(self, reader: Reader) -> Contents:
         """What the file holds, from its header alone; raises InputError."""
 
+    def head(self, reader: Reader) -> bytes | None:
+        """The first bytes of a file, if they and its size are all that `read` goes by: files that have them in common
+        are read once. None where more than they decide, or they are very long; raises InputError, as `read`."""
+        return None
+
     @abstractmethod
     def skeleton(
         self, tensors: tuple[OutTensor, ...], origin: Contents | None, provenance: Mapping[str, str]

@@ -28,6 +28,9 @@ class Npy(Container):
     def sniff(self, head: bytes) -> bool:
         return head.startswith(_MAGIC)
 
+    def head(self, reader: Reader) -> bytes:
+        return _header(reader)
+
     def read(self, reader: Reader) -> Contents:
         header = _header(reader)
         shape, fortran, kind = _parse(header)

@@ -32,6 +32,7 @@ _CODES = {
 }
 _NAMES = {name: code for code, name in _CODES.items()}
 _LONGEST_HEADER = 100_000_000  # the library's own limit
+_LONG_HEADER = 1 << 20  # to read longer ones twice, for the sake of files alike, does not pay
 
 
 class Safetensors(Container):
@@ -43,13 +44,12 @@ class Safetensors(Container):
     def sniff(self, head: bytes) -> bool:
         return len(head) >= 9 and int.from_bytes(head[:8], "little") <= _LONGEST_HEADER and head[8:9] in (b"{", b" ")
 
+    def head(self, reader: Reader) -> bytes | None:
+        length = _length(reader)
+        return reader.read(0, 8 + length) if length <= _LONG_HEADER else None
+
     def read(self, reader: Reader) -> Contents:
-        length = int.from_bytes(reader.read(0, 8), "little")
-        if length > min(_LONGEST_HEADER, reader.size - 8):
-            raise InputError(
-                f"is truncated: its header alone is {length:,} bytes, the file {reader.size:,}",
-                hint="copy or download it again",
-            )
+        length = _length(reader)
         _check(reader)
         header: dict[str, Any] = json.loads(reader.read(8, length), object_pairs_hook=_without_duplicates)
         metadata = header.pop("__metadata__", None) or {}
@@ -78,6 +78,17 @@ class Safetensors(Container):
         start = 8 + len(text)
         fixed = len(text).to_bytes(8, "little") + text
         return Skeleton(start + end, ((0, fixed),), tuple(start + place for place in places))
+
+
+def _length(reader: Reader) -> int:
+    """The bytes of the header, which are there."""
+    length = int.from_bytes(reader.read(0, 8), "little")
+    if length > min(_LONGEST_HEADER, reader.size - 8):
+        raise InputError(
+            f"is truncated: its header alone is {length:,} bytes, the file {reader.size:,}",
+            hint="copy or download it again",
+        )
+    return length
 
 
 def _check(reader: Reader) -> None:

@@ -29,6 +29,11 @@ class Crew:
     def run(self, units: Iterator[Unit], work: Callable[[Unit, Kernels], None], *, alone: bool) -> None:
         """Work on all units; the first error stops everyone and is raised. `alone` keeps it in this thread."""
         own, *others = self.kernels(1 if alone else self.size)
+        if not others:
+            with own.session():
+                for unit in units:
+                    work(unit, own)
+            return
         shift = _Shift(units, work)
         helpers = [threading.Thread(target=shift.run, args=(kernels,), daemon=True) for kernels in others]
         for helper in helpers:

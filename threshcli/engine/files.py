@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from threshcli.containers.base import Region
 from threshcli.engine.copies import Part, work_together
 from threshcli.engine.ledger import Ledger, crc_of, require
 from threshcli.engine.maps import MapSources
 from threshcli.engine.outcome import file_result
 from threshcli.engine.reading import read_elements
-from threshcli.engine.sizes import Settings, elements_of_tile
+from threshcli.engine.sizes import Settings
 from threshcli.engine.tensor import TensorWork
+from threshcli.engine.units import Unit, checked_inline, units_of
 from threshcli.kernels.base import Kernels
 from threshcli.packings.base import Piece
 from threshcli.plan.files import FilePlan, OutputPlan
@@ -25,18 +25,13 @@ from threshcli.results import FileResult
 from threshcli.stats import Counts
 from threshcli.storage.local import Source, Target
 from threshcli.thresholds.base import Mapped
-from threshcli.tiles import Tile, tiles
+from threshcli.tiles import Tile
 
-_ALONE = 1 << 21  # files under so many bytes are not worth a second thread
+T = TypeVar("T")
+
+_LIGHT = 1 << 16  # bytes of a tensor, on an average, under which calls of the system take longer than its elements
+_ALONE = 1 << 21  # files up to so many bytes are not worth a second thread
 _TOGETHER = 1 << 23  # files under so many bytes are not worth another process
-
-
-class Unit(NamedTuple):
-    """A tile of a tensor, or (without a tensor) bytes [start, stop) of the input to copy to `target` or to check."""
-
-    tile: Tile
-    plan: TensorPlan | None = None
-    target: int | None = None
 
 
 class _Found(NamedTuple):
@@ -58,19 +53,41 @@ class FileRun:
         self._read, self._written, self._left = Ledger(), Ledger(), Ledger()
         self._met: list[tuple[int, int]] = []  # bytes of packed tensors in which bits of several tiles are to lie
         self._maps = MapSources()
-        self._work = {
-            item.out.source: TensorWork(item.rule, item, self._maps.open, norms=item.rule.norms, means=request.moments)
-            for item in plan.tensors
-            if item.applied
-        }
-        self._inline = self._checked_inline()
+        self._work: dict[int, TensorWork] = self._shared("work", self._works, self._is_alike())
+        self._inline = checked_inline(plan) if plan.contents.regions else {}
+        self._light = plan.size <= _LIGHT * len(plan.tensors) and plan.size <= settings.largest_tile
         self._target: Target | None = None
         self._residual: Target | None = None
+
+    def _shared(self, name: str, make: Callable[[], T], alike: bool) -> T:
+        """What is made once for all files that are planned alike."""
+        found: T | None = self._plan.kept.get(name) if alike else None
+        if found is None:
+            found = make()
+            if alike:
+                self._plan.kept[name] = found
+        return found
+
+    def _is_alike(self) -> bool:
+        """Whether there is nothing beside the plan that the work on a tensor depends on."""
+        bounds = (bound for item in self._plan.tensors for bound in item.bounds.values())
+        sideways = any(item.rule.sideways for item in self._plan.tensors if item.applied)
+        return not sideways and not any(isinstance(bound, Mapped) for bound in bounds)
+
+    def _works(self) -> dict[int, TensorWork]:
+        means = self._request.moments
+        return {
+            item.out.source: TensorWork(item.rule, item, self._maps.open, norms=item.rule.norms, means=means)
+            for item in self._plan.tensors
+            if item.applied
+        }
 
     def run(self, began: float) -> FileResult:
         """Do it: the output is complete when this returns, and absent if it raises. `began` is a perf_counter."""
         with ExitStack() as stack:
             stack.enter_context(self._maps)
+            if self._light:
+                self._source.hold()
             self._target = self._begin(self._plan.output, stack)
             self._residual = self._begin(self._plan.residual, stack)
             self._look_sideways(stack)
@@ -99,8 +116,11 @@ class FileRun:
 
     def _work_all(self) -> None:
         crew, size = self._settings.crew, self._plan.size
+        if size <= _ALONE:
+            crew.run(iter(self._shared("units", lambda: list(self._units()), alike=True)), self._do, alone=True)
+            return
         if not crew.copies or crew.size < 2 or size < _TOGETHER:
-            crew.run(self._units(), self._do, alone=crew.copies or size < _ALONE)
+            crew.run(self._units(), self._do, alone=crew.copies)
             return
         for item in self._plan.tensors:
             for bound in item.bounds.values():
@@ -122,8 +142,8 @@ class FileRun:
 
     def _passed(self, unit: Unit) -> None:
         """Tell of the progress that another process has made, or is about to make."""
-        if unit.plan is not None:
-            self._settings.progress.advance(unit.tile.count * unit.plan.view.itemsize)
+        if unit.number is not None:
+            self._settings.progress.advance(unit.tile.count * self._plan.tensors[unit.number].view.itemsize)
         elif unit.target is not None:
             self._settings.progress.advance(unit.tile.count)
 
@@ -131,13 +151,17 @@ class FileRun:
         """The counts of each tensor, over all workers."""
         total: dict[int, Counts] = {}
         for (source, _), counts in self._counts.items():
-            total.setdefault(source, Counts()).merge(counts)
+            if source in total:
+                total[source].merge(counts)
+            else:
+                total[source] = counts
         return total
 
     def _begin(self, output: OutputPlan | None, stack: ExitStack) -> Target | None:
         if output is None:
             return None
-        target = Target(output.path, output.skeleton.size, replace=output.replace, fsync=output.fsync)
+        size, held = output.skeleton.size, self._light and output.skeleton.size <= self._settings.largest_tile
+        target = Target(output.path, size, replace=output.replace, fsync=output.fsync, held=held)
         stack.callback(target.discard)
         for offset, data in output.skeleton.segments:
             target.write(offset, data)
@@ -154,29 +178,14 @@ class FileRun:
         target.commit()
 
     def _units(self) -> Iterator[Unit]:
-        """All the work: tiles of tensors, bytes to copy, bytes to check."""
-        size = self._settings.tile_bytes
-        for plan in self._plan.tensors:
-            if plan.place is not None or plan.applied:
-                for tile in tiles(plan.view.elements, elements_of_tile(plan, self._settings)):
-                    yield Unit(tile, plan)
-        copies = self._plan.output.skeleton.copies if self._plan.output else ()
-        for copy in copies:
-            for tile in tiles(copy.size, size):
-                yield Unit(Tile(copy.source + tile.start, copy.source + tile.stop), None, copy.target + tile.start)
-        passing = {(region.offset, region.size) for region in self._inline.values()}
-        passing |= {(copy.source, copy.size) for copy in copies}
-        for region in self._plan.contents.regions:
-            if (region.offset, region.size) not in passing:
-                for tile in tiles(region.size, size):
-                    yield Unit(Tile(region.offset + tile.start, region.offset + tile.stop))
+        return units_of(self._plan, self._settings, self._inline)
 
     def _do(self, unit: Unit, k: Kernels) -> None:
         k.reset()
-        if unit.plan is None:
+        if unit.number is None:
             self._copy(unit, k)
             return
-        plan, tile = unit.plan, unit.tile
+        plan, tile = self._plan.tensors[unit.number], unit.tile
         nbytes = tile.count * plan.view.itemsize
         raw = k.buffer(nbytes)
         read_elements(self._source, plan.view, tile.start, tile.stop, raw)
@@ -186,7 +195,7 @@ class FileRun:
             self._read.add(plan.view.offset + tile.start * plan.view.itemsize, nbytes, crc)
         if plan.applied:
             counts = self._counts_of(plan, k)
-            worked = self._work[plan.out.source].tile(k, raw, tile, counts)
+            worked = self._work[plan.out.source].tile(k, raw, tile, counts, plan.name)
             if plan.packed is not None:
                 self._write_packed(plan, plan.packed.pieces(tile, worked.out))
             else:
@@ -258,17 +267,6 @@ class FileRun:
             joined[offset] = joined.get(offset, 0) | bits
         for offset, bits in joined.items():
             self._target.write(offset, bytes((bits,)))
-
-    def _checked_inline(self) -> dict[int, Region]:
-        """The regions whose bytes pass through the tiles of one tensor anyway, in order, by that tensor."""
-        regions = {(region.offset, region.size): region for region in self._plan.contents.regions}
-        found: dict[int, Region] = {}
-        for plan in self._plan.tensors:
-            passes = plan.view.contiguous and (plan.place is not None or plan.applied)
-            region = regions.pop((plan.view.offset, plan.tensor.nbytes), None) if passes else None
-            if region is not None:
-                found[plan.out.source] = region
-        return found
 
     def _check_regions(self) -> None:
         regions = self._plan.contents.regions

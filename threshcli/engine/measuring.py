@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 
-from threshcli.engine.files import FileRun, Unit
+from threshcli.engine.files import FileRun
 from threshcli.engine.reading import read_elements
+from threshcli.engine.units import Unit
 from threshcli.kernels.base import Kernels
 from threshcli.plan.packs import Measured
 from threshcli.stats import Counts
@@ -27,16 +28,17 @@ class Measuring(FileRun):
         return self._sizes
 
     def _units(self) -> Iterator[Unit]:
-        return (unit for unit in super()._units() if unit.plan is not None and unit.plan.packed is not None)
+        packed = [plan.packed is not None for plan in self._plan.tensors]
+        return (unit for unit in super()._units() if unit.number is not None and packed[unit.number])
 
     def _do(self, unit: Unit, k: Kernels) -> None:
         k.reset()
-        plan, tile = unit.plan, unit.tile
-        if plan is None or plan.packed is None:
+        plan, tile = self._plan.tensors[unit.number or 0], unit.tile
+        if plan.packed is None:
             return
         raw = k.buffer(tile.count * plan.view.itemsize)
         read_elements(self._source, plan.view, tile.start, tile.stop, raw)
-        worked = self._work[plan.out.source].tile(k, raw, tile, Counts())
+        worked = self._work[plan.out.source].tile(k, raw, tile, Counts(), plan.name)
         self._sizes[plan.out.source][tile.start] = plan.packed.measure(worked.out)
         self._settings.progress.advance(len(raw))
 

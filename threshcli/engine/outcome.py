@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from threshcli.dtypes import DType
 from threshcli.plan.files import FilePlan
@@ -12,7 +13,9 @@ from threshcli.plan.tensors import TensorPlan
 from threshcli.results import FileResult, FileStatus, TensorResult, ThresholdUsed
 from threshcli.rules.base import slot_of
 from threshcli.stats import Counts
-from threshcli.thresholds.base import Answer, Bound, Fixed, Pending, Spread
+from threshcli.thresholds.base import Answer, Bound, Fixed, Mapped, Pending, Spread
+
+Used = ThresholdUsed | tuple[ThresholdUsed, ...] | None
 
 
 def file_result(
@@ -24,9 +27,10 @@ def file_result(
     moments: bool,
 ) -> FileResult:
     """The result of a file that went through; without `counts`, of one that was only planned."""
+    used = _thresholds(plan, counts or {})
     tensors = tuple(
-        _tensor_result(item, None if counts is None else counts.get(item.out.source, Counts()), moments=moments)
-        for item in plan.tensors
+        _tensor_result(item, None if counts is None else counts.get(item.out.source, Counts()), told, moments)
+        for item, told in zip(plan.tensors, used, strict=True)
     )
     return FileResult(
         input=plan.job.input,
@@ -40,6 +44,21 @@ def file_result(
         tensors=tensors,
         warnings=(*plan.warnings, *_threshold_warnings(plan), *_nan_warnings(tensors)),
     )
+
+
+def _thresholds(plan: FilePlan, counts: Mapping[int, Counts]) -> Sequence[Used]:
+    """What is told of thresholds, by tensor; the same for files that are planned alike, unless it is counted."""
+    found: Sequence[Used] | None = plan.kept.get("thresholds")
+    if found is None:
+        found = [
+            thresholds_used(item.bounds, item.rule.arithmetic(item.tensor.dtype), counts.get(item.out.source))
+            if item.applied
+            else None
+            for item in plan.tensors
+        ]
+        if not any(isinstance(bound, Mapped) for item in plan.tensors for bound in item.bounds.values()):
+            plan.kept["thresholds"] = found
+    return found
 
 
 def _threshold_warnings(plan: FilePlan) -> list[str]:
@@ -66,26 +85,23 @@ def _nan_warnings(tensors: tuple[TensorResult, ...]) -> list[str]:
     return [f"tensor {name!r} holds {nan:,} NaN and {inf:,} infinite values" for name, nan, inf in found]
 
 
-def _tensor_result(plan: TensorPlan, counts: Counts | None, *, moments: bool) -> TensorResult:
-    dtype = plan.tensor.dtype
-    result = TensorResult(
+def _tensor_result(plan: TensorPlan, counts: Counts | None, used: Used, moments: bool) -> TensorResult:
+    about = partial(
+        TensorResult,
         name=plan.name,
         shape=plan.tensor.shape,
-        dtype=dtype.name,
+        dtype=plan.tensor.dtype.name,
         out_dtype=plan.out.dtype.name if plan.packed is None else plan.packed.stored.dtype.name,
         packing=None if plan.packed is None else plan.packed.packing,
         applied=plan.applied,
         reason=plan.reason,
-        threshold=thresholds_used(plan.bounds, plan.rule.arithmetic(plan.tensor.dtype), counts)
-        if plan.applied
-        else None,
+        threshold=used,
         elements=math.prod(plan.tensor.shape),
     )
     if counts is None or not plan.applied:
-        return result
+        return about()
     rule = plan.rule
-    return replace(
-        result,
+    return about(
         selected=counts.selected,
         kept=None if rule.decides else counts.selected,
         changed=counts.changed,
@@ -106,9 +122,7 @@ def _mean(counts: Counts) -> float | None:
     return counts.sums.total / usable if usable else None
 
 
-def thresholds_used(
-    bounds: Mapping[str, Bound], dtype: DType, counts: Counts | None = None
-) -> ThresholdUsed | tuple[ThresholdUsed, ...] | None:
+def thresholds_used(bounds: Mapping[str, Bound], dtype: DType, counts: Counts | None = None) -> Used:
     """What is told of the thresholds of a tensor, by key; its elements meet them in `dtype`."""
     used = [item for key, bound in bounds.items() for item in _used(key, bound, dtype, counts)]
     return used[0] if len(used) == 1 else tuple(used) or None

@@ -30,7 +30,8 @@ class Worked(NamedTuple):
 
 
 class TensorWork:
-    """A rule at work on one tensor; shared by all workers, it keeps nothing but the plan."""
+    """A rule at work on one tensor; shared by all workers, and by tensors that are planned alike, it keeps nothing but
+    the plan."""
 
     def __init__(
         self, rule: Rule, plan: TensorPlan, maps: Callable[[Mapped], Bytes], *, norms: bool, means: bool
@@ -42,8 +43,8 @@ class TensorWork:
         elements = plan.view.elements
         self._counting = Counting(rule, plan.tensor.dtype, plan.out.dtype, elements, norms=norms, means=means)
 
-    def tile(self, k: Kernels, raw: memoryview, tile: Tile, counts: Counts) -> Worked:
-        """Work on the elements in `raw`; what it counts is added to `counts`."""
+    def tile(self, k: Kernels, raw: memoryview, tile: Tile, counts: Counts, name: str) -> Worked:
+        """Work on the elements in `raw` of the tensor called `name`; what it counts is added to `counts`."""
         plan, dtype = self._plan, self._plan.tensor.dtype
         k = fitting(k, dtype)
         x = k.load(raw, dtype, swapped=plan.view.swapped)
@@ -54,7 +55,7 @@ class TensorWork:
         else:
             cuts = [self.beside.cut(k, x, tile, nan=bool(found.nan))]
         outcome = self._rule.apply(k, x, plan.out.dtype, *cuts)
-        out = self._treat_nan(k, x, outcome) if found.nan and self._rule.keeps_nan else outcome.out
+        out = self._treat_nan(k, x, outcome, name) if found.nan and self._rule.keeps_nan else outcome.out
         self._counting.tile(k, x, out, outcome.selected, found, cuts, counts)
         residual = None
         if plan.residual_place is not None:
@@ -63,9 +64,7 @@ class TensorWork:
             residual = k.store(left, swapped=plan.residual_swapped)
         return Worked(k.store(out, swapped=plan.out.swapped), residual)
 
-    def _treat_nan(self, k: Kernels, x: Block, outcome: Outcome) -> Block:
+    def _treat_nan(self, k: Kernels, x: Block, outcome: Outcome, name: str) -> Block:
         if self._rule.nan_policy.action == "error":
-            raise InputError(
-                f"tensor {self._plan.name!r} holds NaN", hint="choose what becomes of it: --nan keep, fill=V"
-            )
+            raise InputError(f"tensor {name!r} holds NaN", hint="choose what becomes of it: --nan keep, fill=V")
         return self._rule.with_nan(k, x, outcome.out, self._plan.out.dtype)

@@ -18,7 +18,8 @@ from threshcli.engine.outcome import file_result
 from threshcli.engine.sizes import Progress, Settings, largest_tile, tile_bytes, workers
 from threshcli.errors import DeviceError, OutputError, ThreshError
 from threshcli.kernels.base import Kernels
-from threshcli.plan.files import FilePlan, MapFiles, check_patterns, plan_file, read_header
+from threshcli.plan.alike import Planner
+from threshcli.plan.files import FilePlan, MapFiles, check_patterns, read_header
 from threshcli.plan.names import Job, display_name
 from threshcli.plan.request import Request
 from threshcli.results import Failure, FileResult, FileStatus, RunResult
@@ -26,6 +27,8 @@ from threshcli.storage import local
 
 if TYPE_CHECKING:
     from threshcli.executors.fitting import Fitting
+
+_AT_ONCE = 1 << 16  # bytes of files that are read whole, with their headers, by one call of the system
 
 
 class Silent:
@@ -39,9 +42,10 @@ class _Work(NamedTuple):
     """What the files of a call share: workers, maps, and who works out thresholds, if any are to be."""
 
     settings: Settings
-    maps: MapFiles
+    planner: Planner
     fitting: Fitting | None
-    strict: bool
+    folders: list[str]
+    """The latest ones that were made: the next file goes there too, mostly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,8 @@ class Executor:
         results = []
         with ExitStack() as stack:
             maps = MapFiles()
-            work = _Work(settings, maps, self._fitting(settings, device, maps), strict=len(jobs) == 1 and not self.part)
+            planner = Planner(self.request, maps, strict=len(jobs) == 1 and not self.part)
+            work = _Work(settings, planner, self._fitting(settings, device, maps), [])
             if work.fitting is not None and work.fitting.is_shared:
                 work.fitting.share(jobs, stack)
             for number, job in enumerate(jobs):
@@ -143,29 +148,30 @@ class Executor:
         fitting = work.fitting
         with ExitStack() as stack:
             source = stack.enter_context(local.Source(job.input) if fitting is None else fitting.source(job))
-            plan = plan_file(self.request, job, source, work.maps, strict=work.strict)
+            if source.size <= _AT_ONCE and not self._plans_only:
+                source.hold()
+            plan = work.planner.plan(job, source)
             if self._plans_only:
                 return self._planned(plan, began, "dry-run")
             known = None
             if fitting is not None:
                 known = fitting.known(number, plan, source, stack)
-                plan = plan_file(self.request, job, source, work.maps, strict=work.strict, known=known)
+                plan = work.planner.plan(job, source, known)
             if self.solve_only:
                 return self._planned(plan, began, "read")
             if plan.unmeasured:
                 measured = Measuring(self.request, plan, source, work.settings).measured()
-                plan = plan_file(
-                    self.request, job, source, work.maps, strict=work.strict, known=known, measured=measured
-                )
-            self._make_folders(plan)
+                plan = work.planner.plan(job, source, known, measured)
+            self._make_folders(plan, work)
             return FileRun(self.request, plan, source, work.settings).run(began)
 
-    def _make_folders(self, plan: FilePlan) -> None:
+    def _make_folders(self, plan: FilePlan, work: _Work) -> None:
         """Those of the outputs, where their names come from the inputs' folders."""
-        if self.request.names.makes_folders:
-            for output in (plan.output, plan.residual):
-                if output is not None:
-                    make_folder(str(Path(output.path).parent))
+        for output in (plan.output, plan.residual):
+            folder = "" if output is None else output.path[: output.path.rfind("/") + 1]
+            if folder and folder not in work.folders and self.request.names.makes_folders:
+                make_folder(folder)
+                work.folders[:] = [folder, *work.folders[:1]]
 
     def _planned(self, plan: FilePlan, began: float, status: FileStatus) -> FileResult:
         seconds = time.perf_counter() - began

@@ -43,6 +43,8 @@ class FilePlan(NamedTuple):
     warnings: tuple[str, ...]
     planned_size: int
     """Bytes of the output, whether or not it is to be written."""
+    kept: dict[str, Any]
+    """What the engine has made of this plan and can use again for files that are planned alike."""
     unmeasured: bool = False
     """Whether a first pass has to tell how large it is: until then it is planned for the most that it may be."""
 
@@ -91,6 +93,20 @@ def read_header(path: str) -> tuple[Contents, tuple[int, ...]]:
         raise error.located(path) from error
 
 
+class Settled(NamedTuple):
+    """What is settled of a file by its header, its tensors' names, and the formats of its outputs: all but where these
+    are. `kept` is for what the engine makes of it, so that files alike share that."""
+
+    contents: Contents
+    tensors: tuple[TensorPlan, ...]
+    skeleton: Skeleton
+    residual: Skeleton | None
+    warnings: tuple[str, ...]
+    """What is to be said of the output's format."""
+    unmeasured: bool
+    kept: dict[str, Any]
+
+
 def plan_file(
     request: Request,
     job: Job,
@@ -105,35 +121,64 @@ def plan_file(
     refuses patterns that match no tensor; in a batch another file may have those. `known` are thresholds that were
     worked out: without them the plan has them pending; likewise what was `measured` for packed tensors."""
     contents = containers.identify(source).read(source)
+    settled = settle(request, job, contents, maps, strict=strict, known=known, measured=measured)
+    return file_plan(request, job, source, settled)
+
+
+def settle(
+    request: Request,
+    job: Job,
+    contents: Contents,
+    maps: Maps,
+    *,
+    strict: bool,
+    known: Known | None = None,
+    measured: Measured | None = None,
+) -> Settled:
+    """What becomes of a file with these contents; UsageError or InputError where nothing can."""
     kind = containers.for_output(job.output or "", request.names.to, contents.container)
-    stem = display_name(job.input)
-    names = [tensor.name or stem for tensor in contents.tensors]
+    names = names_of(contents, job.input)
     if strict:
         check_patterns(request, names)
     tensors = [
         plan_tensor(request, Place(job.input, contents, index, name), kind, maps, known or {})
         for index, name in enumerate(names)
     ]
-    warnings = _refused(tensors)
+    _refused(tensors)
     origin = contents if kind.name == contents.container else None
-    if origin is None:
-        warnings += contents.notes
     recipe = provenance(request, tensors, maps)
     packs = packed(request.packing, kind, tensors, measured, strict=strict)
     outs = tuple(out for plan in packs.tensors for out in stored(plan))
     skeleton = kind.skeleton(outs, origin, {**recipe, **packs.metadata})
-    residual, tensors = _residual(request, job, source, contents, placed(packs.tensors, skeleton), recipe)
+    residual, tensors = _residual(job, contents, placed(packs.tensors, skeleton), recipe)
+    return Settled(
+        contents=contents,
+        tensors=tuple(tensors),
+        skeleton=skeleton,
+        residual=residual,
+        warnings=(*(contents.notes if origin is None else ()), *packs.warnings),
+        unmeasured=measured is None and request.packing is not None and request.packing.measured,
+        kept={},
+    )
+
+
+def file_plan(request: Request, job: Job, source: local.Source, settled: Settled) -> FilePlan:
+    """The plan of a file of which all else is settled: where its outputs go, and that they may."""
+    residual = None
+    if settled.residual is not None:
+        residual = _output(request, source, job.residual, settled.residual, in_place=False)
     return FilePlan(
         job=job,
-        contents=contents,
+        contents=settled.contents,
         size=source.size,
         fingerprint=source.fingerprint,
-        tensors=tuple(tensors),
-        output=_output(request, source, job.output, skeleton, request.names.in_place),
+        tensors=settled.tensors,
+        output=_output(request, source, job.output, settled.skeleton, request.names.in_place),
         residual=residual,
-        warnings=(*warnings, *packs.warnings),
-        planned_size=skeleton.size,
-        unmeasured=measured is None and request.packing is not None and request.packing.measured,
+        warnings=(*_refused(settled.tensors), *settled.warnings),
+        planned_size=settled.skeleton.size,
+        kept=settled.kept,
+        unmeasured=settled.unmeasured,
     )
 
 
@@ -141,6 +186,12 @@ def check_patterns(request: Request, names: Sequence[str]) -> None:
     """UsageError where a pattern matches none of these names."""
     for entry in request.entries:
         entry.selection.check(names)
+
+
+def names_of(contents: Contents, path: str) -> list[str]:
+    """What the tensors of a file are called; one without a name as the file."""
+    stem = display_name(path)
+    return [tensor.name or stem for tensor in contents.tensors]
 
 
 def _refused(tensors: Sequence[TensorPlan]) -> list[str]:
@@ -177,13 +228,8 @@ def _check_output(request: Request, source: local.Source, path: str, skeleton: S
 
 
 def _residual(
-    request: Request,
-    job: Job,
-    source: local.Source,
-    contents: Contents,
-    tensors: list[TensorPlan],
-    recipe: dict[str, str],
-) -> tuple[OutputPlan | None, list[TensorPlan]]:
+    job: Job, contents: Contents, tensors: list[TensorPlan], recipe: dict[str, str]
+) -> tuple[Skeleton | None, list[TensorPlan]]:
     """The output of what the rule drops: the tensors that it works on, and no others."""
     if job.residual is None:
         return None, tensors
@@ -210,4 +256,4 @@ def _residual(
         )
         for plan in tensors
     ]
-    return _output(request, source, job.residual, skeleton, in_place=False), placed
+    return skeleton, placed

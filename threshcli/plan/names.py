@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import NamedTuple
 
 from threshcli import containers
@@ -161,4 +160,5 @@ def _named(path: str) -> str:
 
 def display_name(path: str) -> str:
     """What an unnamed tensor of this file is called: the file's stem."""
-    return PurePath(_named(path)).stem
+    name = _named(path).rstrip("/").rpartition("/")[2]
+    return os.path.splitext(name)[0]

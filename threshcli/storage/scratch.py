@@ -15,7 +15,8 @@ from types import TracebackType
 from typing import Self
 
 from threshcli.errors import OutputError
-from threshcli.storage.local import Source, allocate
+from threshcli.storage._writing import allocate
+from threshcli.storage.local import Source
 
 
 class Scratch:

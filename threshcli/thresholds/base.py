@@ -158,6 +158,8 @@ class Threshold(ABC):
     """Whether there may be commas in what is written."""
     from_data: ClassVar[bool] = False
     """Whether it is found from the data, so that there is something to modify, and a population to choose."""
+    by_header: ClassVar[bool] = False
+    """Whether `bind` asks for no more of a tensor than its dtype and shape, so that tensors alike are bound alike."""
 
     @classmethod
     @abstractmethod
@@ -199,6 +201,7 @@ class Worked(Threshold):
     """Base of the sources that are worked out from data; `text` is how it was written."""
 
     from_data: ClassVar[bool] = True
+    by_header: ClassVar[bool] = True
     several: ClassVar[bool] = False
     """Whether it gives several cuts, for rules that take them."""
     keeps_largest: ClassVar[bool] = False
@@ -261,6 +264,7 @@ class Windowed(Threshold):
 
     spatial: ClassVar[bool] = True
     from_data: ClassVar[bool] = True
+    by_header: ClassVar[bool] = True
 
     text: str
     sizes: tuple[int, ...]

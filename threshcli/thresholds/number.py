@@ -16,6 +16,7 @@ class NumberThreshold(Threshold):
 
     form: ClassVar[str] = "0.5"
     meaning: ClassVar[str] = "a number"
+    by_header: ClassVar[bool] = True
 
     number: Number
 

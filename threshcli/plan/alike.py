@@ -1,0 +1,90 @@
+"""The plans of a call's files: what was settled for one serves every other whose header says the same.
+
+Thousands of small files are alike, mostly: the same dtype and shape under other names. What a header says, what becomes
+of such a file, and what the engine has made of that, is worked out once; only paths are a file's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from threshcli import containers
+from threshcli.containers.base import Contents
+from threshcli.plan.files import FilePlan, Settled, file_plan, names_of, settle
+from threshcli.plan.names import Job
+from threshcli.plan.packs import Measured
+from threshcli.plan.request import Request
+from threshcli.plan.selection import Selection
+from threshcli.plan.tensors import Known
+from threshcli.storage.local import Source
+from threshcli.thresholds.base import Maps
+
+_ROOM = 1 << 18  # bytes of headers that are kept; a plan is some tens of times as large as its header
+_Head = tuple[str, int, bytes]
+_Kind = tuple[_Head, str, str | None]
+
+
+@dataclass(slots=True)
+class Planner:
+    """Plans the files of a call, one by one. `strict` refuses patterns that match no tensor of a file."""
+
+    request: Request
+    maps: Maps
+    strict: bool
+    _contents: dict[_Head, Contents] = field(default_factory=dict)
+    _settled: dict[_Kind, Settled] = field(default_factory=dict)
+    _kept: int = 0
+
+    def plan(self, job: Job, source: Source, known: Known | None = None, measured: Measured | None = None) -> FilePlan:
+        """The plan of one input, open as `source`, as `plan_file` would make it."""
+        head, contents = self._read(source)
+        own = head is None or known is not None or measured is not None
+        kind = None if head is None or own else self._kind(head, job, contents)
+        settled = None if kind is None else self._settled.get(kind)
+        if settled is None:
+            settled = settle(self.request, job, contents, self.maps, strict=self.strict, known=known, measured=measured)
+            if kind is not None:
+                self._settled[kind] = settled
+        elif any(not tensor.name for tensor in contents.tensors):
+            names = names_of(contents, job.input)
+            tensors = (item._replace(name=name) for item, name in zip(settled.tensors, names, strict=True))
+            settled = settled._replace(tensors=tuple(tensors))
+        return file_plan(self.request, job, source, settled)
+
+    def _read(self, source: Source) -> tuple[_Head | None, Contents]:
+        """What a file holds, and what decides that."""
+        container = containers.identify(source)
+        first = container.head(source)
+        if first is None or len(first) > _ROOM:
+            return None, container.read(source)
+        head = container.name, source.size, first
+        contents = self._contents.get(head)
+        if contents is None:
+            contents = container.read(source)
+            self._keep(head, contents)
+        return head, contents
+
+    def _keep(self, head: _Head, contents: Contents) -> None:
+        """Remember a header; when there is no room, all others are forgotten."""
+        self._kept += len(head[2])
+        if self._kept > _ROOM:
+            self._contents.clear()
+            self._settled.clear()
+            self._kept = len(head[2])
+        self._contents[head] = contents
+
+    def _kind(self, head: _Head, job: Job, contents: Contents) -> _Kind | None:
+        """What a plan depends on beside the request; None where names or other files have a say."""
+        request = self.request
+        if request.packing is not None:
+            return None
+        sources = (source for step in request.steps for source in step.thresholds.values())
+        if any(step.fit.mask is not None for step in request.steps) or not all(source.by_header for source in sources):
+            return None
+        out = containers.for_output(job.output or "", request.names.to, contents.container).name
+        left = None if job.residual is None else containers.for_output(job.residual, None, contents.container).name
+        if all(tensor.name for tensor in contents.tensors):
+            return head, out, left
+        selects = any(entry.selection != Selection() for entry in request.entries)
+        alike = out == contents.container and left in (None, out) and not selects
+        return (head, out, left) if alike else None
