@@ -7,6 +7,7 @@ their last bits from one processor to the next.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -98,8 +99,24 @@ def gradients() -> dict[str, object]:
     return {"step": 3, "grads": grads, "optimizer": optimizer.state_dict()}
 
 
+def shards(folder: Path) -> None:
+    """A checkpoint in two shards, with the index that says what is in which."""
+    names = [f"model-{number:05d}-of-00002.safetensors" for number in (1, 2)]
+    where: dict[str, str] = {}
+    tensors = {name: data for name, data in weights().items() if "layers.1" not in name}
+    for number, name in enumerate(names):
+        own = {key: data for key, data in tensors.items() if ("layers" in key) == bool(number)}
+        (folder / name).write_bytes(save(own, metadata={"format": "pt"}))
+        where |= dict.fromkeys(own, name)
+    total = sum(data.nbytes for data in tensors.values())
+    text = json.dumps({"metadata": {"total_size": total}, "weight_map": where}, indent=2, sort_keys=True)
+    (folder / "model.safetensors.index.json").write_text(text + "\n")
+
+
 def make(folder: Path) -> None:
     """Write all of them into a folder."""
+    (folder / "checkpoint").mkdir(exist_ok=True)
+    shards(folder / "checkpoint")
     np.save(folder / "prob.npy", probabilities())
     np.save(folder / "limits.npy", limits())
     np.save(folder / "volume.npy", volume())

@@ -21,12 +21,22 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_sample_comes_from_the_script_and_is_small(made: Path) -> None:
-    names = {path.name for path in SAMPLES.iterdir() if path.is_file() and path.suffix != ".py"}
-    assert names == {path.name for path in made.iterdir()}
+    names, again = (
+        {str(path.relative_to(folder)) for path in folder.rglob("*.*") if path.is_file() and ".py" not in path.suffix}
+        for folder in (SAMPLES, made)
+    )
+    assert names == again
     assert all((SAMPLES / name).stat().st_size < 200_000 for name in names)
 
 
-@pytest.mark.parametrize("name", ["prob.npy", "limits.npy", "volume.npy", "signal.npy", "weights.safetensors"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("prob.npy", "limits.npy", "volume.npy", "signal.npy", "weights.safetensors"),
+        *(f"checkpoint/model-0000{number}-of-00002.safetensors" for number in (1, 2)),
+        "checkpoint/model.safetensors.index.json",
+    ],
+)
 def test_the_script_writes_the_same_bytes_again(name: str, made: Path) -> None:
     assert (made / name).read_bytes() == (SAMPLES / name).read_bytes()
 

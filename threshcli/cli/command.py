@@ -14,6 +14,7 @@ from threshcli.cli._rules import rule_parameters
 from threshcli.cli.outside import Outside
 from threshcli.errors import SomeFailed, ThreshError
 from threshcli.plan.asking import request_of
+from threshcli.plan.index import members
 from threshcli.plan.names import Job
 from threshcli.report import Kind
 from threshcli.report.terminal import Color
@@ -109,9 +110,9 @@ def _wants_progress(given: Mapping[str, Any]) -> bool:
 
 def _total(jobs: Sequence[Job]) -> int:
     total = 0
-    for job in jobs:
+    for path in [path for job in jobs for path in members(job.input)]:
         try:
-            total += os.stat(job.input).st_size  # noqa: PTH116 - a name that is no path is told later, by its own turn
+            total += os.stat(path).st_size  # noqa: PTH116 - a name that is no path is told later, by its own turn
         except OSError:
             continue
     return total

@@ -13,6 +13,8 @@ from threshcli.cli.command import conclude
 from threshcli.cli.outside import Outside
 from threshcli.containers.base import Tensor
 from threshcli.errors import ThreshError
+from threshcli.executors.index import index_result
+from threshcli.plan.index import is_index, members
 from threshcli.plan.inputs import Inputs
 from threshcli.plan.names import display_name
 from threshcli.results import Failure, FileResult, RunResult, TensorResult
@@ -30,7 +32,7 @@ def command(outside: Outside) -> Callable[..., int]:
         debug: options.Debug = False,
     ) -> int:
         began = time.perf_counter()
-        results = tuple(describe(path) for path in inputs.paths)
+        results = tuple(describe(member) for path in inputs.paths for member in members(path))
         run = RunResult(
             version=__version__,
             command="info",
@@ -53,6 +55,8 @@ def describe(path: str) -> FileResult:
     """What the header of a file says."""
     began = time.perf_counter()
     try:
+        if is_index(path):
+            return index_result(path, "dry-run")
         with local.Source(path) as source:
             size, contents = source.size, containers.identify(source).read(source)
     except ThreshError as error:

@@ -17,7 +17,8 @@ def _option(*names: str, help: str, panel: str, **more: Any) -> Any:
 Files = Annotated[
     list[str] | None,
     typer.Argument(
-        help="Tensor files: .npy, .safetensors, .pt; folders stand for those in them; - for standard input.",
+        help="Tensor files: .npy, .safetensors, .pt; folders stand for those in them, the index (.json) of a sharded "
+        "checkpoint for its shards; - for standard input.",
         metavar="FILE",
         show_default=False,
     ),

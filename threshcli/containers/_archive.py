@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping
 
 from threshcli.containers._checkpoint import Site, survey
-from threshcli.containers._pickle import load
+from threshcli.containers._pickle import Call, load
 from threshcli.containers._pickler import dump
 from threshcli.containers._rebuild import Origin, Writing
-from threshcli.containers._vocabulary import PACKED, allowed
+from threshcli.containers._vocabulary import PACKED, PARAMETERS, allowed
 from threshcli.containers._zip import Record, contents, records, trailing
 from threshcli.containers.base import Contents, OutTensor, Reader, Region, Skeleton, Tensor
 from threshcli.dtypes import DTYPES, opaque
@@ -54,7 +54,7 @@ def read(kind: str, reader: Reader) -> Contents:
         regions=tuple(Region(record.offset, record.size, record.crc) for record in storages if record.crc),
         origin=Origin(root, sites, tuple(seen.parameters), found, order == b"big"),
         notes=tuple(notes),
-        tied=_tied(sites, tensors),
+        tied=_tied(sites, tensors, seen.again),
         trailing=trailing(reader),
     )
 
@@ -98,13 +98,21 @@ def _tensors(
     return tuple(tensors)
 
 
-def _tied(sites: tuple[tuple[Site, int], ...], tensors: tuple[Tensor, ...]) -> tuple[tuple[str, int], ...]:
-    """The names of tensors that stand elsewhere under another one."""
+def _tied(
+    sites: tuple[tuple[Site, int], ...], tensors: tuple[Tensor, ...], again: list[tuple[str, Call]]
+) -> tuple[tuple[str, int], ...]:
+    """The names of tensors that stand elsewhere under another one, as the same view or (`again`) the same object."""
     names, seen, found = {tensor.name for tensor in tensors}, 0, []
+    calls = {}
     for site, index in sites:
+        calls[id(site.call)] = index
         if index < seen and site.name not in names:
             found.append((site.name, index))
         seen = max(seen, index + 1)
+    for name, call in again:
+        held = call.args[0] if call.function.path in PARAMETERS else call
+        if name not in names and id(held) in calls:
+            found.append((name, calls[id(held)]))
     return tuple(found)
 
 

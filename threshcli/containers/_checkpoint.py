@@ -26,6 +26,7 @@ from threshcli.errors import InputError
 _DEEPEST = 100
 _LONGEST_NAME = 1024
 _EXAMPLES = 3
+_MOST_NAMES = 1 << 16
 _RANKS = 64  # NumPy's limit
 
 
@@ -48,11 +49,12 @@ class Site:
 
 @dataclass(slots=True)
 class Survey:
-    """What a walk found: tensors in their order, the calls that make Parameters of them, and how many other values
-    there are, with the names of the first."""
+    """What a walk found: tensors in their order, the calls that make Parameters of them, further names of either, and
+    how many other values there are, with the names of the first."""
 
     sites: list[Site] = field(default_factory=list)
     parameters: list[Call] = field(default_factory=list)
+    again: list[tuple[str, Call]] = field(default_factory=list)
     others: int = 0
     examples: list[str] = field(default_factory=list)
 
@@ -94,7 +96,15 @@ class _Walk:
                 frames.append((self.visit(label, node, hidden), id(node), label is not None))
                 above.add(id(node))
                 self.path += () if label is None else (label,)
+            elif label is not None and not hidden:
+                self.again(label, node)
         return self.found
+
+    def again(self, label: str, node: Any) -> None:
+        """Note the name here of a tensor that was met before, within bounds: such a place takes two bytes."""
+        named = _is_tensor(node) or (type(node) is Call and node.function.path in PARAMETERS)
+        if named and len(self.found.again) < _MOST_NAMES:
+            self.found.again.append((".".join((*self.path, label))[:_LONGEST_NAME], node))
 
     def other(self, label: str | None, hidden: bool) -> None:
         """Note a value that is no tensor, unless it belongs to something noted already."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from threshcli import containers
@@ -17,7 +17,9 @@ from threshcli.engine.ledger import crc_of
 from threshcli.engine.population import Piece, Population
 from threshcli.errors import InputError
 from threshcli.executors.examine import Examiner, Means, Subject, names_of, over_files
+from threshcli.executors.index import index_result
 from threshcli.executors.stats import numbers_of
+from threshcli.plan.index import is_index
 from threshcli.results import FileResult, RunResult, Scalar, TensorResult
 from threshcli.storage.local import Source
 from threshcli.studies.base import VALUE
@@ -50,6 +52,8 @@ class _Checker:
 
     def file(self, path: str) -> FileResult:
         """All that is wrong with a file."""
+        if is_index(path):
+            return _index_checked(path)
         began = time.perf_counter()
         with self.examiner.open(path) as source:
             try:
@@ -137,6 +141,19 @@ class _Checker:
         answer = item.answers(summary(VALUE))[0]
         stats = numbers_of(item.about(), answer, VALUE.dtype(item.tensor.dtype))
         return {name: getattr(stats, name) for name in (*VALUES, "zeros")} | known
+
+
+def _index_checked(path: str) -> FileResult:
+    """Whether the index of a checkpoint and its shards are what they say of each other."""
+    try:
+        found = index_result(path, "read")
+    except InputError as error:
+        if _of_the_system(error):
+            raise
+        said = error.what if error.file == path else str(error)
+        return FileCheck(input=path, output=None, status="read", format="index", faults=(said,))
+    known = {item.name: getattr(found, item.name) for item in fields(found)}
+    return FileCheck(**known)
 
 
 def _of_the_system(error: InputError) -> bool:

@@ -22,7 +22,9 @@ from threshcli.engine.population import Piece, Population
 from threshcli.engine.sizes import tile_bytes, workers
 from threshcli.engine.studying import Desk
 from threshcli.errors import DeviceError, ThreshError
+from threshcli.executors.index import index_result
 from threshcli.kernels.numpy import NumpyKernels
+from threshcli.plan.index import is_index, members
 from threshcli.plan.names import display_name
 from threshcli.plan.selection import Selection
 from threshcli.results import Failure, FileResult, RunResult, TensorResult
@@ -98,6 +100,7 @@ def over_files(
 ) -> RunResult:
     """What comes of the work on every file: what `examine` does, for commands that look at whole files."""
     began = time.perf_counter()
+    paths = [member for path in paths for member in members(path)]
     with ExitStack() as stack:
         examiner = Examiner(means, means.desk(), strict=len(paths) == 1 and not part)
         patterns = means.selection.keep or means.selection.exclude
@@ -131,7 +134,7 @@ class Examiner:
         once: its copy is kept, in the stack. Bad files are left for their turn, or (not `lenient`) told at once."""
         names: list[str] = []
         subjects: list[Subject | TensorResult] = []
-        for path in paths:
+        for path in [path for path in paths if not is_index(path)]:
             with ExitStack() as closing:
                 try:
                     source = closing.enter_context(self.open(path))
@@ -153,6 +156,8 @@ class Examiner:
 
     def file(self, path: str, look: Look) -> FileResult:
         """What there is to tell of a file."""
+        if is_index(path):
+            return index_result(path, "read")
         began = time.perf_counter()
         with self.open(path) as source:
             contents = containers.identify(source).read(source)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 
@@ -10,11 +10,23 @@ from threshcli.engine.solving import Planned, Solver
 from threshcli.engine.studying import Desk
 from threshcli.errors import InputError, ThreshError
 from threshcli.plan.files import FilePlan, plan_file
+from threshcli.plan.fit import Scope
 from threshcli.plan.names import Job
 from threshcli.plan.request import Request
 from threshcli.plan.tensors import Known
 from threshcli.storage import local
 from threshcli.thresholds.base import Fixed, Mapped, Maps, Spread
+
+Number = tuple[int, int]
+"""Which job of a call, and which shard of the checkpoint that it stands for."""
+
+
+def _together(scope: Scope) -> bool:
+    return scope.kind == "global"
+
+
+def _by_file(scope: Scope) -> bool:
+    return scope.kind == "file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,26 +36,32 @@ class Fitting:
     request: Request
     desk: Desk
     maps: Maps
-    _shared: dict[int, tuple[FilePlan, Known]] = field(default_factory=dict)
+    _shared: dict[Number, tuple[FilePlan, Known]] = field(default_factory=dict)
     _held: dict[str, local.Source] = field(default_factory=dict)
 
     @property
     def is_shared(self) -> bool:
         """Whether all files of the call have a threshold together."""
-        return any(self._solvers(together=True))
+        return any(self._solvers(_together))
 
-    def _solvers(self, *, together: bool) -> Iterator[Solver]:
-        """Who works out what is the same for all files, or all else."""
+    def _solvers(self, wanted: Callable[[Scope], bool]) -> Iterator[Solver]:
+        """Who works out the thresholds of the scopes that are wanted."""
         for step in self.request.steps:
-            if step.is_fitted and (step.fit.scope.kind == "global") == together:
+            if step.is_fitted and wanted(step.fit.scope):
                 yield Solver(step, replace(self.desk, ignore_zero=step.fit.ignore_zero), self.maps)
 
-    def share(self, jobs: Sequence[Job], stack: ExitStack) -> None:
-        """Work out what all inputs share; the first that cannot be read ends the call, since without it every threshold
+    def share(
+        self,
+        jobs: Mapping[Number, Job],
+        stack: ExitStack,
+        who: str = "all inputs together",
+        wanted: Callable[[Scope], bool] = _together,
+    ) -> None:
+        """Work out what several inputs share; the first that cannot be read ends that, since without it every threshold
         would be another."""
         planned = []
-        for job in jobs:
-            reading = Job(job.input, None, None)  # what becomes of outputs is settled when their turn comes
+        for job in jobs.values():
+            reading = Job(job.input, None, None, job.whole)  # what becomes of outputs is settled when their turn comes
             with ExitStack() as closing:
                 try:
                     source = closing.enter_context(local.Source(job.input))
@@ -55,26 +73,34 @@ class Fitting:
                     self._held[job.input] = source
                     stack.push(closing.pop_all())
         known: list[dict[tuple[int, str], Fixed | Spread | Mapped]] = [{} for _ in planned]
-        for solver in self._solvers(together=True):
-            for own, found in zip(known, solver.together(planned), strict=True):
-                own.update(found)
-        self._shared.update(enumerate(zip([item.plan for item in planned], known, strict=True)))
+        for solver in self._solvers(wanted):
+            for own, part in zip(known, solver.together(planned, who), strict=True):
+                own.update(part)
+        for number, item, found in zip(jobs, planned, known, strict=True):
+            before = self._shared.get(number)
+            self._shared[number] = item.plan, {**(before[1] if before else {}), **found}
 
     def source(self, job: Job) -> AbstractContextManager[local.Source]:
         """An input; of a pipe the copy, if there is one."""
         held = self._held.get(job.input)
         return local.Source(job.input) if held is None else nullcontext(held)
 
-    def known(self, number: int, plan: FilePlan, source: local.Source, stack: ExitStack) -> Known:
+    def share_checkpoint(self, number: int, jobs: Sequence[Job], stack: ExitStack) -> None:
+        """Work out what the shards of the `number`-th input share: to them it is one file."""
+        if any(self._solvers(_by_file)):
+            shards = {(number, part): job for part, job in enumerate(jobs)}
+            self.share(shards, stack, "the checkpoint", _by_file)
+
+    def known(self, number: Number, plan: FilePlan, source: local.Source, stack: ExitStack) -> Known:
         """The thresholds of a planned file, the `number`-th of the call; the stack closes the maps among them."""
         found: dict[tuple[int, str], Fixed | Spread | Mapped] = {}
         if number in self._shared:
-            before, known = self._shared[number]
+            before, known = self._shared.pop(number)
             if before.fingerprint != plan.fingerprint:
                 raise InputError("has changed since the thresholds were worked out", hint="run the command again")
             found |= known
         planned = Planned(plan, source.path)
-        for solver in self._solvers(together=False):
+        for solver in self._solvers(lambda scope: not _together(scope) and not (plan.job.whole and _by_file(scope))):
             found |= solver.each(planned)
             found |= solver.mapped(planned, self.request.max_memory, stack)
         return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,13 +20,14 @@ from threshcli.errors import DeviceError, OutputError, ThreshError
 from threshcli.kernels.base import Kernels
 from threshcli.plan.alike import Planner
 from threshcli.plan.files import FilePlan, MapFiles, check_patterns, read_header
-from threshcli.plan.names import Job, display_name
+from threshcli.plan.index import is_index, members, read_index
+from threshcli.plan.names import Job, display_name, shard_jobs
 from threshcli.plan.request import Request
 from threshcli.results import Failure, FileResult, FileStatus, RunResult
 from threshcli.storage import local
 
 if TYPE_CHECKING:
-    from threshcli.executors.fitting import Fitting
+    from threshcli.executors.fitting import Fitting, Number
 
 _AT_ONCE = 1 << 16  # bytes of files that are read whole, with their headers, by one call of the system
 
@@ -81,11 +82,12 @@ class Executor:
             planner = Planner(self.request, maps, strict=len(jobs) == 1 and not self.part)
             work = _Work(settings, planner, self._fitting(settings, device, maps), [])
             if work.fitting is not None and work.fitting.is_shared:
-                work.fitting.share(jobs, stack)
+                work.fitting.share(_numbered(jobs), stack)
             for number, job in enumerate(jobs):
-                results.append(self._attempt(job, work, number))
-                if self.done is not None:
-                    self.done(results[-1])
+                for result in self._results(job, work, number):
+                    results.append(result)
+                    if self.done is not None:
+                        self.done(result)
         return RunResult(
             version=__version__,
             command=self.request.command,
@@ -105,12 +107,12 @@ class Executor:
         if any(job.input == "-" or Path(job.input).is_fifo() for job in jobs):
             return  # a pipe cannot be read twice, and may be the one that has them
         names: list[str] = []
-        for job in jobs:
+        for path in [path for job in jobs for path in members(job.input)]:
             try:
-                contents = read_header(job.input)[0]
+                contents = read_header(path)[0]
             except ThreshError:
                 continue  # told when its turn comes
-            names += [tensor.name or display_name(job.input) for tensor in contents.tensors]
+            names += [tensor.name or display_name(path) for tensor in contents.tensors]
         check_patterns(self.request, names)
 
     @property
@@ -130,7 +132,25 @@ class Executor:
         tile_bytes, told = min(settings.tile_bytes, 1 << 21), settings.progress.advance
         return Fitting(self.request, Desk(crew, tile_bytes, verify=self.solve_only, advance=told), maps)
 
-    def _attempt(self, job: Job, work: _Work, number: int) -> FileResult:
+    def _results(self, job: Job, work: _Work, number: int) -> Iterator[FileResult]:
+        """What becomes of an input: one result, or several of a checkpoint that its index stands for."""
+        if not is_index(job.input):
+            yield self._attempt(job, work, (number, 0))
+            return
+        from threshcli.executors.checkpoint import CheckpointRun
+
+        with ExitStack() as stack:
+            yield from CheckpointRun(
+                self.request,
+                job,
+                work.planner.maps,
+                attempt=lambda shard, part: self._attempt(shard, work, (number, part)),
+                share=lambda shards: work.fitting.share_checkpoint(number, shards, stack) if work.fitting else None,
+                status="read" if self.solve_only else "dry-run" if self._plans_only else "written",
+                strict=work.planner.strict,
+            ).results()
+
+    def _attempt(self, job: Job, work: _Work, number: Number) -> FileResult:
         if self.request.skip_existing and job.output is not None and Path(job.output).exists():
             return FileResult(input=job.input, output=job.output, status="skipped")
         try:
@@ -143,7 +163,7 @@ class Executor:
             hint = "use fewer --jobs or less --max-memory"
             return _failed(job, DeviceError("the memory does not suffice", hint=hint))
 
-    def _file(self, job: Job, work: _Work, number: int) -> FileResult:
+    def _file(self, job: Job, work: _Work, number: Number) -> FileResult:
         began = time.perf_counter()
         fitting = work.fitting
         with ExitStack() as stack:
@@ -176,6 +196,15 @@ class Executor:
     def _planned(self, plan: FilePlan, began: float, status: FileStatus) -> FileResult:
         seconds = time.perf_counter() - began
         return file_result(plan, None, seconds, status=status, moments=False)
+
+
+def _numbered(jobs: Sequence[Job]) -> dict[Number, Job]:
+    """The jobs of all files, those of the shards in place of indexes."""
+    found: dict[Number, Job] = {}
+    for number, job in enumerate(jobs):
+        each = shard_jobs(job, read_index(job.input)) if is_index(job.input) else [job]
+        found |= {(number, part): one for part, one in enumerate(each)}
+    return found
 
 
 def kernels_for(device: str) -> tuple[str, Callable[[], Kernels]]:

@@ -38,7 +38,7 @@ class Planner:
     def plan(self, job: Job, source: Source, known: Known | None = None, measured: Measured | None = None) -> FilePlan:
         """The plan of one input, open as `source`, as `plan_file` would make it."""
         head, contents = self._read(source)
-        own = head is None or known is not None or measured is not None
+        own = head is None or known is not None or measured is not None or job.whole is not None
         kind = None if head is None or own else self._kind(head, job, contents)
         settled = None if kind is None else self._settled.get(kind)
         if settled is None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from threshcli import containers
-from threshcli.containers.base import Container, Contents, Skeleton
+from threshcli.containers.base import Container, Contents, Copy, Skeleton
 from threshcli.errors import InputError, OutputError, ThreshError, UsageError
 from threshcli.plan.names import Job, display_name
 from threshcli.plan.packs import Measured, packed, placed, stored
@@ -119,7 +119,8 @@ def plan_file(
 ) -> FilePlan:
     """The plan of one input, open as `source`; UsageError, InputError or OutputError where there can be none. `strict`
     refuses patterns that match no tensor; in a batch another file may have those. `known` are thresholds that were
-    worked out: without them the plan has them pending; likewise what was `measured` for packed tensors."""
+    worked out: without them the plan has them pending; likewise what was `measured` for packed tensors. A shard stays
+    what it is, and as it is if nothing in it is worked on; whether there is anything the whole checkpoint shows."""
     contents = containers.identify(source).read(source)
     settled = settle(request, job, contents, maps, strict=strict, known=known, measured=measured)
     return file_plan(request, job, source, settled)
@@ -136,15 +137,15 @@ def settle(
     measured: Measured | None = None,
 ) -> Settled:
     """What becomes of a file with these contents; UsageError or InputError where nothing can."""
-    kind = containers.for_output(job.output or "", request.names.to, contents.container)
+    kind = _kind(request, job, contents)
     names = names_of(contents, job.input)
-    if strict:
+    if strict and job.whole is None:
         check_patterns(request, names)
     tensors = [
         plan_tensor(request, Place(job.input, contents, index, name), kind, maps, known or {})
         for index, name in enumerate(names)
     ]
-    _refused(tensors)
+    _refused(tensors, alone=job.whole is None)
     origin = contents if kind.name == contents.container else None
     recipe = provenance(request, tensors, maps)
     packs = packed(request.packing, kind, tensors, measured, strict=strict)
@@ -166,17 +167,21 @@ def file_plan(request: Request, job: Job, source: local.Source, settled: Settled
     """The plan of a file of which all else is settled: where its outputs go, and that they may."""
     residual = None
     if settled.residual is not None:
-        residual = _output(request, source, job.residual, settled.residual, in_place=False)
+        residual = plan_output(request, source, job.residual, settled.residual, in_place=False)
+    skeleton, tensors = settled.skeleton, settled.tensors
+    if job.whole is not None and not any(plan.applied for plan in tensors):
+        skeleton = Skeleton(source.size, (), (None,) * len(tensors), (Copy(0, 0, source.size),))
+        tensors = tuple(plan._replace(place=None) for plan in tensors)
     return FilePlan(
         job=job,
         contents=settled.contents,
         size=source.size,
         fingerprint=source.fingerprint,
-        tensors=settled.tensors,
-        output=_output(request, source, job.output, settled.skeleton, request.names.in_place),
+        tensors=tensors,
+        output=plan_output(request, source, job.output, skeleton, request.names.in_place),
         residual=residual,
-        warnings=(*_refused(settled.tensors), *settled.warnings),
-        planned_size=settled.skeleton.size,
+        warnings=(*_refused(tensors, alone=False), *settled.warnings),
+        planned_size=skeleton.size,
         kept=settled.kept,
         unmeasured=settled.unmeasured,
     )
@@ -194,16 +199,33 @@ def names_of(contents: Contents, path: str) -> list[str]:
     return [tensor.name or stem for tensor in contents.tensors]
 
 
-def _refused(tensors: Sequence[TensorPlan]) -> list[str]:
-    """Warnings of selected tensors that their rules cannot work on; UsageError if there are no others."""
-    refused = [plan for plan in tensors if not plan.applied and plan.step is not None]
-    if refused and not any(plan.applied for plan in tensors):
-        first = refused[0]
-        raise UsageError(f"tensor {first.name!r}: {first.reason}", hint=first.rule.remedy(first.tensor.dtype))
-    return [f"tensor {plan.name!r} is copied unchanged: {plan.reason}" for plan in refused]
+def _kind(request: Request, job: Job, contents: Contents) -> Container:
+    """The container of the output."""
+    if job.whole is not None:
+        return containers.registered()[contents.container]
+    return containers.for_output(job.output or "", request.names.to, contents.container)
 
 
-def _output(
+def refused(tensors: Sequence[TensorPlan]) -> list[TensorPlan]:
+    """Tensors that were selected, and that their rules cannot work on."""
+    return [plan for plan in tensors if not plan.applied and plan.step is not None]
+
+
+def nothing_else(first: TensorPlan) -> UsageError:
+    """The error where there is nothing but tensors that their rules cannot work on, of which this is the first."""
+    return UsageError(f"tensor {first.name!r}: {first.reason}", hint=first.rule.remedy(first.tensor.dtype))
+
+
+def _refused(tensors: Sequence[TensorPlan], *, alone: bool) -> list[str]:
+    """Warnings of selected tensors that their rules cannot work on; UsageError if there are no others in a file that
+    stands `alone`."""
+    found = refused(tensors)
+    if alone and found and not any(plan.applied for plan in tensors):
+        raise nothing_else(found[0])
+    return [f"tensor {plan.name!r} is copied unchanged: {plan.reason}" for plan in found]
+
+
+def plan_output(
     request: Request, source: local.Source, path: str | None, skeleton: Skeleton, in_place: bool
 ) -> OutputPlan | None:
     """How an output takes its place; OutputError where something stands there that may not be replaced."""

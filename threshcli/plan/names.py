@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from threshcli import containers
-from threshcli.errors import UsageError
+from threshcli.errors import ThreshError, UsageError
+from threshcli.plan.index import Index, is_index, members, read_index
 from threshcli.plan.inputs import Input, Inputs, Places, confined
 
 _FIELD = re.compile(r"\{(\w*)\}")
@@ -18,11 +19,13 @@ _FOLDERS = ("dir", "rel")
 
 
 class Job(NamedTuple):
-    """One input file, and where its output and its residual go (None: nowhere)."""
+    """One input file, and where its output and its residual go (None: nowhere). A shard is worked on as a part of the
+    `whole`, the checkpoint with this index."""
 
     input: str
     output: str | None
     residual: str | None = None
+    whole: str | None = None
 
 
 class _Template:
@@ -86,6 +89,9 @@ class Names:
             )
             for number, item in enumerate(inputs.files)
         ]
+        for job in jobs:
+            if is_index(job.input):
+                self._check_index(job)
         self._check_meetings(jobs)
         return inputs.share(jobs)
 
@@ -110,6 +116,20 @@ class Names:
                     hint=f"use -O FOLDER, or a template such as {option} '{{dir}}/{{stem}}-{self.rule}{{ext}}'",
                 )
 
+    def _check_index(self, job: Job) -> None:
+        """UsageError of what a checkpoint that an index stands for cannot have."""
+        for option, value in (("--to", self.to), ("--residual", self.residual)):
+            if value is not None:
+                raise UsageError(
+                    f"{job.input} stands for a whole checkpoint, which has no {option}",
+                    hint="name its shards in place of the index",
+                )
+        if job.output is not None and not is_index(job.output):
+            raise UsageError(
+                f"{job.output} is no name for the index of a checkpoint",
+                hint=f"use -O FOLDER, or -o FOLDER/{os.path.basename(job.input)}: the shards go beside it",
+            )
+
     def _choices(self) -> tuple[tuple[str, object], ...]:
         return ("-o", self.output), ("-O", self.out_dir), ("--in-place", self.in_place)
 
@@ -126,7 +146,7 @@ class Names:
         taken: dict[str, str] = {}
         there: dict[str, tuple[str, str]] = {}
         for job in jobs:
-            for path in job[1:]:
+            for path in (job.output, job.residual, *_shards(job)):
                 if path is None:
                     continue
                 place, exists = places.target(path)
@@ -137,9 +157,9 @@ class Names:
                     there[place] = job.input, path
         if not there:
             return
-        for job in jobs:
-            maker, path = there.get(places.target(job.input)[0], (job.input, ""))
-            if maker != job.input:
+        for read, name in [(job.input, name) for job in jobs for name in members(job.input)]:
+            maker, path = there.get(places.target(name)[0], (read, ""))
+            if maker != read:
                 raise UsageError(
                     f"{path} is the output of {maker}, and an input itself", hint="write to another folder: -O FOLDER"
                 )
@@ -156,6 +176,22 @@ class Names:
 def _named(path: str) -> str:
     """The path that outputs are named after."""
     return "stdin" if path == "-" else path
+
+
+def shard_jobs(job: Job, index: Index) -> list[Job]:
+    """The jobs of the shards of an index: their outputs go beside that of the index."""
+    outputs = [None] * len(index.listed) if job.output is None else index.beside(job.output)
+    return [Job(path, output, None, index.path) for path, output in zip(index.shards, outputs, strict=True)]
+
+
+def _shards(job: Job) -> list[str]:
+    """The outputs of the shards that an index stands for, if it can be read."""
+    if job.output is None or not is_index(job.input):
+        return []
+    try:
+        return read_index(job.input).beside(job.output)
+    except ThreshError:
+        return []  # told when its turn comes
 
 
 def display_name(path: str) -> str:

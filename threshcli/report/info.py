@@ -37,7 +37,7 @@ def _rows(file: FileResult) -> Iterator[Row]:
     if file.status == "failed":
         yield Row((Cell(file.input), Cell("failed"), *_blanks(2), Cell(brief(file), fold="end")), "red")
     elif not file.tensors:
-        yield Row((Cell(file.input), Cell("0 tensors"), *_blanks(2), Cell()))
+        yield Row((Cell(file.input), Cell("index" if file.format == "index" else "0 tensors"), *_blanks(2), Cell()))
     elif len(file.tensors) == 1:
         yield _row(label(file), file.tensors[0])
     else:

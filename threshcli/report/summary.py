@@ -91,6 +91,8 @@ class Summary:
             yield self._word(file, "failed", Cell(brief(file), fold="end"), "red")
         elif file.status == "skipped":
             yield self._word(file, "skipped", Cell(destination(file)), "dim")
+        elif file.format == "index":
+            yield self._word(file, "index", Cell(destination(file)), "")
         elif len(file.tensors) == 1:
             yield self._row((label(file), file.tensors), destination(file))
         elif self.per_tensor and file.tensors:

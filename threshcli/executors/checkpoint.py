@@ -1,0 +1,98 @@
+"""A sharded checkpoint: all of its shards, one after another, and its index last, when all of them are there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from threshcli.errors import InputError, ThreshError
+from threshcli.plan.checkpoint import CheckpointPlan, plan_checkpoint
+from threshcli.plan.files import OutputPlan
+from threshcli.plan.names import Job
+from threshcli.plan.request import Request
+from threshcli.results import Failure, FileResult, FileStatus
+from threshcli.storage.local import Source, Target
+from threshcli.thresholds.base import Maps
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointRun:
+    """The work on the checkpoint that one input, its index, stands for.
+
+    `attempt` works on a shard, the `number`-th from 0; `share` is told of all of them before, and works out what they
+    have in common. `status` is that of an index that is not written, or "written"."""
+
+    request: Request
+    job: Job
+    maps: Maps
+    attempt: Callable[[Job, int], FileResult]
+    share: Callable[[Sequence[Job]], None]
+    status: FileStatus
+    strict: bool
+
+    def results(self) -> Iterator[FileResult]:
+        """A result for each shard as it ends, then that of the index; for a checkpoint that cannot be worked on as a
+        whole the latter alone."""
+        began = time.perf_counter()
+        try:
+            plan = plan_checkpoint(self.request, self.job, self.maps, strict=self.strict)
+            self.share(plan.jobs)
+        except ThreshError as error:
+            yield failed(self.job, error)
+            return
+        missing: FileResult | None = None
+        for number, shard in enumerate(plan.jobs):
+            result = self._shard(plan, shard, number)
+            missing = missing or (result if result.status == "failed" else None)
+            yield result
+        yield self._index(plan, began) if missing is None else self._without(missing)
+
+    def _shard(self, plan: CheckpointPlan, shard: Job, number: int) -> FileResult:
+        try:
+            with Source(shard.input) as source:
+                if source.fingerprint != plan.fingerprints[number]:
+                    raise InputError("has changed since its checkpoint was looked at", hint="run the command again")
+        except ThreshError as error:
+            return failed(shard, error)
+        return self.attempt(shard, number)
+
+    def _index(self, plan: CheckpointPlan, began: float) -> FileResult:
+        try:
+            if plan.output is not None and self.status == "written":
+                write(plan.output)
+        except ThreshError as error:
+            return failed(self.job, error)
+        return FileResult(
+            input=self.job.input,
+            output=self.job.output,
+            status=self.status,
+            format="index",
+            bytes_in=len(plan.read.text),
+            bytes_out=len(plan.text),
+            seconds=time.perf_counter() - began,
+            warnings=plan.notes,
+        )
+
+    def _without(self, missing: FileResult) -> FileResult:
+        """An index is not written without all of its shards."""
+        code = missing.error.exit_code if missing.error else 70
+        message = f"is not written: {missing.input} failed, and an index is complete or absent"
+        error = Failure(message=message, hint="run it again with --skip-existing", exit_code=code)
+        return FileResult(input=self.job.input, output=self.job.output, status="failed", error=error)
+
+
+def write(output: OutputPlan) -> None:
+    """An output of nothing but fixed bytes; complete or absent."""
+    target = Target(output.path, output.skeleton.size, replace=output.replace, fsync=output.fsync)
+    try:
+        for offset, data in output.skeleton.segments:
+            target.write(offset, data)
+        target.commit()
+    finally:
+        target.discard()
+
+
+def failed(job: Job, error: ThreshError) -> FileResult:
+    """A job that came to nothing."""
+    return FileResult(input=job.input, output=job.output, status="failed", error=Failure.of(error, job.input))

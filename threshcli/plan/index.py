@@ -1,0 +1,200 @@
+"""The index file of a sharded checkpoint: which tensor is in which shard.
+
+It is JSON beside the shards, as the libraries of Hugging Face write it (`model.safetensors.index.json`,
+`pytorch_model.bin.index.json`): `{"metadata": {"total_size": BYTES, ...}, "weight_map": {TENSOR: SHARD, ...}}`. Shards
+are plain names of files in the index's own folder; anything that would lead out of it is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePath
+from typing import Any, NamedTuple
+
+from threshcli.containers.base import Contents
+from threshcli.errors import InputError, ThreshError
+from threshcli.storage import local
+
+_LONGEST = 1 << 26
+_TOTAL = re.compile(rb'"total_size"(\s*:\s*)[-+.0-9eE]+')
+_HINT = 'an index is {"metadata": {...}, "weight_map": {TENSOR: SHARD}}'
+_COPY_AGAIN = "copy or download the checkpoint again"
+
+
+def is_index(path: str) -> bool:
+    """Whether an input is meant as an index: no tensor file is JSON."""
+    return path.lower().endswith(".json")
+
+
+@dataclass(frozen=True)
+class Index:
+    """An index as it was read."""
+
+    path: str
+    text: bytes
+    document: Mapping[str, Any]
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What it says besides, if it says that in an object."""
+        found = self.document.get("metadata")
+        return found if isinstance(found, dict) else {}
+
+    @cached_property
+    def listed(self) -> dict[str, list[str]]:
+        """The names of tensors by shard, the shards in the order of their names."""
+        found: dict[str, list[str]] = {}
+        for name, shard in self.document["weight_map"].items():
+            found.setdefault(shard, []).append(name)
+        return dict(sorted(found.items()))
+
+    @property
+    def shards(self) -> list[str]:
+        """The paths of the shards."""
+        return self.beside(self.path)
+
+    def beside(self, path: str) -> list[str]:
+        """The paths of the shards beside an index at `path`."""
+        return [str(PurePath(path).parent / name) for name in self.listed]
+
+    def resized(self, total: int) -> bytes:
+        """Its text with another `total_size`, if it has one; nothing else of it changes."""
+        old = self.metadata.get("total_size")
+        if isinstance(old, bool) or not isinstance(old, int | float) or old == total:
+            return self.text
+        wanted = {**self.document, "metadata": {**self.metadata, "total_size": total}}
+        for match in [match for match, _ in zip(_TOTAL.finditer(self.text), range(8), strict=False)]:
+            number = b'"total_size"' + match[1] + b"%d" % total
+            text = self.text[: match.start()] + number + self.text[match.end() :]
+            if json.loads(text) == wanted:
+                return text
+        return json.dumps(wanted, indent=2, ensure_ascii=False).encode() + b"\n"
+
+
+def read_index(path: str) -> Index:
+    """The index at `path`, whose shards need not be there; InputError, naming it, if it cannot be trusted."""
+    try:
+        with local.Source(path) as source:
+            if source.size > _LONGEST:
+                raise InputError(f"is too long for an index: {source.size:,} bytes", hint=_HINT)
+            text = bytes(source.read(0, source.size))
+        index = Index(path, text, _document(text))
+        _check_names(index)
+    except ThreshError as error:
+        raise error.located(path) from error
+    return index
+
+
+def members(path: str) -> list[str]:
+    """The files that an input stands for, in order: itself, after all shards if it is an index. One that cannot be read
+    stands for itself alone, and is told of when its turn comes."""
+    if not is_index(path):
+        return [path]
+    try:
+        return [*read_index(path).shards, path]
+    except ThreshError:
+        return [path]
+
+
+def _document(text: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_constant)
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, ThreshError):
+            raise
+        raise InputError(f"is not JSON: {error}", hint=_HINT) from error
+    weights = found.get("weight_map") if isinstance(found, dict) else None
+    if not isinstance(weights, dict):
+        raise InputError("is not the index of a sharded checkpoint: it has no weight_map", hint=_HINT)
+    if not weights:
+        raise InputError("names no shards: its weight_map is empty", hint=_COPY_AGAIN)
+    strange = next((name for name, shard in weights.items() if not isinstance(shard, str)), None)
+    if strange is not None:
+        raise InputError(f"names no file for tensor {strange!r}", hint=_HINT)
+    return dict(found)
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise InputError(f"is no sound index: {twice!r} stands in it twice", hint=_COPY_AGAIN)
+    return found
+
+
+def _constant(text: str) -> Any:
+    raise ValueError(f"{text} is no number")
+
+
+def _check_names(index: Index) -> None:
+    """InputError unless each shard is a plain name, of a file that is in the index's folder."""
+    folder = os.path.realpath(PurePath(index.path).parent)
+    for name, path in zip(index.listed, index.shards, strict=True):
+        plain = name not in ("", ".", "..") and not any(mark in name for mark in "/\\\0") and _is_valid(name)
+        if not plain or is_index(name):
+            raise InputError(
+                f"names a shard {name!r}, which is no plain name of a tensor file beside it",
+                hint="shards have to lie in the index's own folder",
+            )
+        if Path(path).is_symlink() and os.path.dirname(os.path.realpath(path)) != folder:  # noqa: PTH120 - text
+            raise InputError(
+                f"its shard {name!r} is a link that leads out of its folder",
+                hint="copy the checkpoint with cp -L, or name the shards themselves",
+            )
+
+
+def _is_valid(name: str) -> bool:
+    """Whether the system can have a file of this name."""
+    try:
+        return len(os.fsencode(name)) <= 255
+    except UnicodeEncodeError:
+        return False
+
+
+class Shard(NamedTuple):
+    """A shard of an index: its name, and the names that its tensors stand under."""
+
+    name: str
+    names: Sequence[str]
+
+    @classmethod
+    def of(cls, name: str, contents: Contents) -> Shard:
+        """That of a file."""
+        return cls(name, [*(tensor.name for tensor in contents.tensors), *(name for name, _ in contents.tied)])
+
+
+class Roll:
+    """The tensors that the shards of an index hold, called shard by shard."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        self._owners: dict[str, str] = {}
+        self._unlisted: list[str] = []
+
+    def call(self, shard: Shard) -> None:
+        """InputError where a shard lacks what the index lists, or has what another has, too."""
+        listed = self._index.listed[shard.name]
+        missing = sorted(set(listed) - set(shard.names))
+        if missing:
+            more = f" and {len(missing) - 1:,} more" if len(missing) > 1 else ""
+            raise InputError(
+                f"lists tensor {missing[0]!r}{more} in {shard.name!r}, which does not have it", hint=_COPY_AGAIN
+            )
+        for name in shard.names:
+            other = self._owners.setdefault(name, shard.name)
+            if other != shard.name:
+                raise InputError(f"tensor {name!r} is in two shards, {other!r} and {shard.name!r}", hint=_COPY_AGAIN)
+        self._unlisted += sorted(set(shard.names) - set(listed))
+
+    def notes(self) -> Iterator[str]:
+        """What is to be said of all shards: which tensors the index does not list."""
+        if self._unlisted:
+            count, first = len(self._unlisted), self._unlisted[0]
+            which = f"tensor {first!r} is" if count == 1 else f"{count:,} tensors, {first!r} the first, are"
+            yield f"{which} in a shard, and not listed in the index"
