@@ -26,6 +26,7 @@ def main() -> None:
     for number in _ENDINGS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup and background jobs keep their wish
             signal.signal(number, _end)
+    _open_closed()
     for name in _THREADS:  # our own workers share the cores; a pool in each of them would oversubscribe
         os.environ.setdefault(name, "1")
     sys.setswitchinterval(0.0002)  # workers hand the interpreter to each other many times a millisecond
@@ -33,6 +34,16 @@ def main() -> None:
     with contextlib.suppress(OSError, ValueError):
         sys.stderr.flush()
     os._exit(status)
+
+
+def _open_closed() -> None:
+    """Where standard streams were closed (`>&-`), hold their numbers, or the next file that is opened would be taken for
+    one of them. What is read from them, or written, fails as it has to; errors that nobody wants to see go nowhere."""
+    for number, (name, mode) in enumerate((("stdin", os.O_WRONLY), ("stdout", os.O_RDONLY), ("stderr", os.O_WRONLY))):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, mode)
+            if opened == number:
+                setattr(sys, name, open(number, "w" if number else "r"))  # noqa: SIM115 - as long as the process lives
 
 
 def _run(arguments: list[str]) -> int:
@@ -53,9 +64,9 @@ def _run(arguments: list[str]) -> int:
 def _end(number: int, frame: FrameType | None) -> None:
     """End at once, with nothing half done left behind."""
     for name in ("threshcli.engine.copies", "threshcli.storage.local"):  # in this order: who writes, what is written
-        module = sys.modules.get(name)
-        if module is not None:
-            module.abandon()
+        abandon = getattr(sys.modules.get(name), "abandon", None)  # one that is being imported has none yet
+        if abandon is not None:
+            abandon()
     for clean in CLEANERS:
         with contextlib.suppress(Exception):
             clean()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +11,7 @@ import typer
 from threshcli import __version__, rules
 from threshcli.cli.command import rule_command
 from threshcli.cli.outside import Outside
-from threshcli.errors import InternalError, ThreshError, UsageError
+from threshcli.errors import InputError, InternalError, ThreshError, UsageError
 
 HELP = """Apply thresholds to tensor files (.npy, .safetensors, .pt).
 
@@ -83,8 +84,13 @@ def run(arguments: list[str], outside: Outside | None = None) -> int:
         result: Any = build(outside, only)(arguments, standalone_mode=False, prog_name="thresh")
     except ThreshError as error:
         return outside.complain(error, debug)
-    except (OSError, KeyboardInterrupt):  # standard output that fails: `_run` in threshcli.cli tells of it
+    except KeyboardInterrupt:
         raise
+    except OSError as error:
+        if error.filename is None:  # standard output that fails: `_run` in threshcli.cli tells of it
+            raise
+        what = f"cannot be used: {error.strerror}"
+        return outside.complain(InputError(what, file=os.fsdecode(error.filename)), debug)
     except SystemExit as ending:  # what typer makes of a closed pipe
         if isinstance(ending.__context__, BrokenPipeError):
             raise ending.__context__ from None
