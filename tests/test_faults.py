@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import random
-import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +32,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def start(*arguments: str, before: Callable[[], object] | None = None) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([*THRESH, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=before)
+LIMITED = (
+    "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20,) * 2);"
+    "os.execv(sys.argv[1], sys.argv[1:])"
+)
+
+
+def start(*arguments: str, limited: bool = False) -> subprocess.Popen[bytes]:
+    """A run; `limited` to files of a megabyte."""
+    before = (sys.executable, "-c", LIMITED) if limited else ()
+    return subprocess.Popen([*before, *THRESH, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def ended(process: subprocess.Popen[bytes]) -> tuple[int, str]:
@@ -99,14 +106,10 @@ def test_a_signal_at_any_moment_ends_it_with_its_status_and_nothing_else(number:
 
 def test_a_file_may_be_too_large_for_a_limit(folder: Path) -> None:
     """RLIMIT_FSIZE, which stands for quotas: one line, nothing left, the old file as it was."""
-
-    def limited() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
-
     Path("old.npy").write_bytes(b"old")
     names = listed(folder)
     for where in (("-o", "y.npy"), ("-o", "old.npy", "--overwrite"), ("--in-place",)):
-        status, said = ended(start("binary", "x.npy", "-t", "0", *where, before=limited))
+        status, said = ended(start("binary", "x.npy", "-t", "0", *where, limited=True))
         assert status == 5
         assert said.startswith(f"thresh: error: {where[1] if len(where) > 1 else 'x.npy'}: cannot be written: ")
         assert listed(folder) == names
@@ -201,10 +204,8 @@ def test_closed_streams_are_no_files(closed: str, folder: Path) -> None:
         assert done.returncode == status
         assert Path("y.npy").read_bytes() == Path("right/x.npy").read_bytes()
         assert "Traceback" not in done.stderr
-    done = subprocess.run(
-        ["sh", "-c", f"{SHELL} binary no.npy -t 0 -o z.npy {closed}"], capture_output=True, timeout=60, check=False
-    )
-    assert done.returncode == 4
+    command = f"{SHELL} binary no.npy -t 0 -o z.npy {closed}"
+    assert subprocess.run(["sh", "-c", command], capture_output=True, timeout=60, check=False).returncode == 4
 
 
 def test_standard_input_that_is_closed_cannot_be_read(folder: Path) -> None:

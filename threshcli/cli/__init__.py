@@ -37,13 +37,11 @@ def main() -> None:
 
 
 def _open_closed() -> None:
-    """Where standard streams were closed (`>&-`), hold their numbers, or the next file that is opened would be taken for
-    one of them. What is read from them, or written, fails as it has to; errors that nobody wants to see go nowhere."""
+    """Hold the numbers of standard streams that were closed (`>&-`), or the next file that is opened would be taken for
+    one. What is read from them, or written, fails as it has to; errors that nobody wants to see go nowhere."""
     for number, (name, mode) in enumerate((("stdin", os.O_WRONLY), ("stdout", os.O_RDONLY), ("stderr", os.O_WRONLY))):
-        if getattr(sys, name) is None:
-            opened = os.open(os.devnull, mode)
-            if opened == number:
-                setattr(sys, name, open(number, "w" if number else "r"))  # noqa: SIM115 - as long as the process lives
+        if getattr(sys, name) is None and os.open(os.devnull, mode) == number:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r"))
 
 
 def _run(arguments: list[str]) -> int:
