@@ -48,6 +48,10 @@ class TensorResult:
     applied: bool
     reason: str | None = None
     """Why the rule was not applied: "not selected", "float4 is only copied"..."""
+    steps: tuple[str, ...] = ()
+    """The rules that are applied, one after the other."""
+    operator: str = ""
+    """Their comparisons in words for people."""
     threshold: ThresholdUsed | tuple[ThresholdUsed, ...] | None = None
     elements: int = 0
     selected: int | None = None
@@ -128,6 +132,8 @@ class RunResult:
     files: tuple[FileResult, ...]
     seconds: float
     warnings: tuple[str, ...] = field(default=())
+    recipe: dict[str, object] | None = None
+    """What does the same again, where that can be said."""
     decides: bool = False
     """Whether the rule writes constants in place of what it compares: elements are selected, and none is kept."""
 

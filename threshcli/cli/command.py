@@ -13,9 +13,10 @@ from threshcli.cli._inputs import INPUTS, inputs_of, parameters, with_parameters
 from threshcli.cli._rules import rule_parameters
 from threshcli.cli.outside import Outside
 from threshcli.errors import SomeFailed, ThreshError
-from threshcli.plan.asking import request_of
+from threshcli.plan.asking import DECIDING, request_of
 from threshcli.plan.index import members
 from threshcli.plan.names import Job
+from threshcli.plan.request import Request
 from threshcli.report import Kind
 from threshcli.report.terminal import Color
 from threshcli.results import FileResult, RunResult
@@ -65,6 +66,9 @@ _SHARED: tuple[tuple[str, Any, Any], ...] = (
     ("debug", options.Debug, False),
 )
 
+WORKING = tuple(item for item in _SHARED if item[0] not in {*DECIDING, "tensor", "exclude", "residual"})
+"""Those that say where outputs go and how the work is done, and do not decide what is written."""
+
 
 def rule_command(name: str, rule: type[Rule], outside: Outside) -> Callable[..., int]:
     """The function behind a rule's command; its signature, which typer reads, is made from the rule's class."""
@@ -82,10 +86,17 @@ def _kind(given: Mapping[str, Any]) -> Kind:
 
 
 def _run(name: str, rule: type[Rule], given: Mapping[str, Any], outside: Outside) -> int:
+    return carry_out(given, outside, lambda moments: request_of(name, rule, given, moments=moments))
+
+
+def carry_out(given: Mapping[str, Any], outside: Outside, make: Callable[[bool], Request]) -> int:
+    """Make a request, told whether its report tells means and norms, do it over the inputs, and report; returns the
+    exit status."""
     kind = _kind(given)
     inputs = inputs_of(given, outside)
-    request = request_of(name, rule, given, moments=kind in ("json", "ndjson", "tsv"))
-    inputs.check_scope(given["scope"])
+    request = make(kind in ("json", "ndjson", "tsv"))
+    for step in request.steps:
+        inputs.check_scope(str(step.fit.scope))
     jobs = request.names.jobs(inputs)
     from threshcli.executors.local import Executor
 

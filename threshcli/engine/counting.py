@@ -42,8 +42,7 @@ class Counting:
         self._norms, self._means = norms or means, means
         self._precise = elements < _PRECISE
         self._zero_filled = rule.filler is not None and rule.filler.value == 0 and out is dtype and dtype.signed
-        constants = [number for _, number in rule.constants()]
-        self._stays_finite = out is dtype and all(not isinstance(number.value, float) for number in constants)
+        self._stays_finite = rule.stays_finite(dtype, out)
         self._nan_selected = rule.nan_policy.action == "above"
         self._known: dict[tuple[Cut, ...], _Facts] = {}
         self._latest: tuple[Sequence[Cut], _Facts] | None = None

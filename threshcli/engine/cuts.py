@@ -98,7 +98,7 @@ class Cuts:
     """The thresholds of one tensor, slot by slot."""
 
     def __init__(self, rule: Rule, plan: TensorPlan, maps: Callable[[Mapped], Bytes]) -> None:
-        self._rule, self._bounds, self._maps = rule, plan.bounds, maps
+        self._rule, self._bounds, self._maps, self._prefix = rule, plan.bounds, maps, plan.prefix
         self._walk = Walk(plan)
         self._scalars = {
             key: scalar_of(plan.bounds.get(key), slot.default, plan.view.elements)
@@ -172,7 +172,7 @@ class Cuts:
             raise UsageError(
                 f"the map {bound.spec} is negative at {at}", hint="magnitudes never are; give thresholds of 0 or more"
             )
-        counts.cut(key, found.low, found.high)
+        counts.cut(self._prefix + key, found.low, found.high)
         return cut
 
 

@@ -71,13 +71,13 @@ class FileRun:
     def _is_alike(self) -> bool:
         """Whether there is nothing beside the plan that the work on a tensor depends on."""
         bounds = (bound for item in self._plan.tensors for bound in item.bounds.values())
-        sideways = any(item.rule.sideways for item in self._plan.tensors if item.applied)
+        sideways = any(step.rule.sideways for step in self._request.steps)
         return not sideways and not any(isinstance(bound, Mapped) for bound in bounds)
 
     def _works(self) -> dict[int, TensorWork]:
         means = self._request.moments
         return {
-            item.out.source: TensorWork(item.rule, item, self._maps.open, norms=item.rule.norms, means=means)
+            item.out.source: TensorWork(item, self._maps.open, means=means)
             for item in self._plan.tensors
             if item.applied
         }
@@ -109,7 +109,7 @@ class FileRun:
             from threshcli.engine.beside import Job, prepare
 
             job = Job.of(step, self._request.max_memory, self._plan, self._source, self._maps.open, self._settings)
-            own = [item for item in self._plan.tensors if item.step is step]
+            own = [item for plan in self._plan.tensors for item in plan.steps if item.step is step]
             for number, (beside, counts) in prepare(job, own, stack).items():
                 self._work[number].beside = beside
                 self._counts[number, 0] = counts

@@ -90,7 +90,8 @@ class Mapmaker:
         if subjects and size:
             self._make(planned, subjects[0].piece, scratch)
         fingerprint = scratch.fingerprint
-        return {(made.subject.item.out.source, made.slot): self._mapped(made, scratch, fingerprint) for made in planned}
+        keys = ((made.subject.item.out.source, self.step.prefix + made.slot) for made in planned)
+        return {key: self._mapped(made, scratch, fingerprint) for key, made in zip(keys, planned, strict=True)}
 
     def _planned(self, subjects: Sequence[Subject]) -> Iterator[_Map]:
         offset, axes = 0, self.step.axes

@@ -50,12 +50,8 @@ def _thresholds(plan: FilePlan, counts: Mapping[int, Counts]) -> Sequence[Used]:
     """What is told of thresholds, by tensor; the same for files that are planned alike, unless it is counted."""
     found: Sequence[Used] | None = plan.kept.get("thresholds")
     if found is None:
-        found = [
-            thresholds_used(item.bounds, item.rule.arithmetic(item.tensor.dtype), counts.get(item.out.source))
-            if item.applied
-            else None
-            for item in plan.tensors
-        ]
+        each = ((item, counts.get(item.out.source)) for item in plan.tensors)
+        found = [_of_all_steps(item, own) if item.applied else None for item, own in each]
         if not any(isinstance(bound, Mapped) for item in plan.tensors for bound in item.bounds.values()):
             plan.kept["thresholds"] = found
     return found
@@ -96,6 +92,8 @@ def _tensor_result(plan: TensorPlan, counts: Counts | None, used: Used, moments:
         applied=plan.applied,
         reason=plan.reason,
         threshold=used,
+        steps=tuple(item.step.name for item in plan.steps if item.step) if plan.applied else (),
+        operator=plan.rule.operator() if plan.applied else "",
         elements=math.prod(plan.tensor.shape),
     )
     if counts is None or not plan.applied:
@@ -122,9 +120,20 @@ def _mean(counts: Counts) -> float | None:
     return counts.sums.total / usable if usable else None
 
 
-def thresholds_used(bounds: Mapping[str, Bound], dtype: DType, counts: Counts | None = None) -> Used:
+def _of_all_steps(plan: TensorPlan, counts: Counts | None) -> Used:
+    """What is told of the thresholds of all steps."""
+    used = [
+        told
+        for item in plan.steps
+        for key, bound in item.bounds.items()
+        for told in _used(item.prefix + key, bound, item.rule.arithmetic(item.tensor.dtype), counts)
+    ]
+    return used[0] if len(used) == 1 else tuple(used) or None
+
+
+def thresholds_used(bounds: Mapping[str, Bound], dtype: DType) -> Used:
     """What is told of the thresholds of a tensor, by key; its elements meet them in `dtype`."""
-    used = [item for key, bound in bounds.items() for item in _used(key, bound, dtype, counts)]
+    used = [item for key, bound in bounds.items() for item in _used(key, bound, dtype, None)]
     return used[0] if len(used) == 1 else tuple(used) or None
 
 

@@ -63,7 +63,7 @@ def elements_of_tile(plan: TensorPlan, settings: Settings) -> int:
     worked = plan.rule.arithmetic(plan.tensor.dtype) if plan.applied else plan.tensor.dtype
     read, written = plan.view.itemsize, max(plan.out.dtype.itemsize, worked.itemsize)
     most = settings.tile_bytes if plain else settings.largest_tile
-    most = 2 * most // max(2, len(plan.bounds))  # each may take a buffer
+    most = 2 * most // max(2, len(plan.bounds)) // len(plan.steps)  # each may take a buffer, and each step its own
     elements = tile_elements(most, max(read, written))
     if not (plain and settings.crew.copies):
         return elements

@@ -24,7 +24,7 @@ class Planned(NamedTuple):
 
     def of(self, step: Step) -> list[TensorPlan]:
         """The tensors that a step is applied to."""
-        return [item for item in self.plan.tensors if item.applied and item.step is step]
+        return [item for plan in self.plan.tensors for item in plan.steps if item.applied and item.step is step]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Solver:
             else:
                 answers = self._answers(Population([piece]), f"tensor {item.name!r}")
                 found = {slot: self._fixed(slot, answer, 0, item) for slot, answer in answers.items()}
-            known |= {(item.out.source, slot): bound for slot, bound in found.items()}
+            known |= {(item.out.source, self.step.prefix + slot): bound for slot, bound in found.items()}
         return known
 
     def together(self, files: Sequence[Planned], who: str = "all inputs together") -> list[Known]:
@@ -61,7 +61,8 @@ class Solver:
         known: list[dict[tuple[int, str], Fixed | Spread]] = [{} for _ in files]
         for index, (number, item) in enumerate(items):
             for slot, answer in answers.items():
-                known[number][item.out.source, slot] = self._fixed(slot, answer, population.start(index), item)
+                share = self._fixed(slot, answer, population.start(index), item)
+                known[number][item.out.source, self.step.prefix + slot] = share
         return list(known)
 
     @property

@@ -12,7 +12,7 @@ from threshcli.errors import InputError
 from threshcli.kernels.base import Block, Cut, Kernels
 from threshcli.kernels.complex import fitting
 from threshcli.plan.tensors import TensorPlan
-from threshcli.rules.base import Outcome, Rule
+from threshcli.rules.base import Outcome
 from threshcli.spec import ZERO
 from threshcli.stats import Counts
 from threshcli.thresholds.base import Mapped
@@ -33,15 +33,14 @@ class TensorWork:
     """A rule at work on one tensor; shared by all workers, and by tensors that are planned alike, it keeps nothing but
     the plan."""
 
-    def __init__(
-        self, rule: Rule, plan: TensorPlan, maps: Callable[[Mapped], Bytes], *, norms: bool, means: bool
-    ) -> None:
-        self._rule, self._plan = rule, plan
-        self._cuts = Cuts(rule, plan, maps)
+    def __init__(self, plan: TensorPlan, maps: Callable[[Mapped], Bytes], *, means: bool) -> None:
+        self._rule, self._plan = plan.rule, plan
+        self._cuts, *self._later = (Cuts(item.rule, item, maps) for item in plan.steps)
         self.beside: Beside | None = None
         """Where a rule that looks sideways gets its masks from; known before the first tile is worked on."""
         elements = plan.view.elements
-        self._counting = Counting(rule, plan.tensor.dtype, plan.out.dtype, elements, norms=norms, means=means)
+        rule, dtype, out = self._rule, plan.tensor.dtype, plan.out.dtype
+        self._counting = Counting(rule, dtype, out, elements, norms=rule.norms, means=means)
 
     def tile(self, k: Kernels, raw: memoryview, tile: Tile, counts: Counts, name: str) -> Worked:
         """Work on the elements in `raw` of the tensor called `name`; what it counts is added to `counts`."""
@@ -54,7 +53,12 @@ class TensorWork:
             cuts = self._cuts.tile(k, tile, counts)
         else:
             cuts = [self.beside.cut(k, x, tile, nan=bool(found.nan))]
-        outcome = self._rule.apply(k, x, plan.out.dtype, *cuts)
+        if self._later:
+            cuts = [*cuts, *(cut for later in self._later for cut in later.tile(k, tile, counts))]
+        try:
+            outcome = self._rule.apply(k, x, plan.out.dtype, *cuts)
+        except InputError as error:
+            raise InputError(f"tensor {name!r} {error.what}", hint=error.hint) from error
         out = self._treat_nan(k, x, outcome, name) if found.nan and self._rule.keeps_nan else outcome.out
         self._counting.tile(k, x, out, outcome.selected, found, cuts, counts)
         residual = None

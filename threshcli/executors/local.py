@@ -22,6 +22,7 @@ from threshcli.plan.alike import Planner
 from threshcli.plan.files import FilePlan, MapFiles, check_patterns, read_header
 from threshcli.plan.index import is_index, members, read_index
 from threshcli.plan.names import Job, display_name, shard_jobs
+from threshcli.plan.provenance import recipe_of
 from threshcli.plan.request import Request
 from threshcli.results import Failure, FileResult, FileStatus, RunResult
 from threshcli.storage import local
@@ -93,7 +94,8 @@ class Executor:
             command=self.request.command,
             operator=self.request.operator,
             decides=self.request.decides,
-            params=self.request.params(),
+            params=self.request.params() or recipe_of(self.request),
+            recipe=recipe_of(self.request) if self.request.command != "solve" else None,
             device=device,
             files=tuple(results),
             seconds=time.perf_counter() - began,
@@ -101,7 +103,7 @@ class Executor:
 
     def _check_patterns(self, jobs: Sequence[Job]) -> None:
         """A pattern that matches no tensor of any file is a mistake, told before the first output."""
-        patterns = any(entry.selection.keep or entry.selection.exclude for entry in self.request.entries)
+        patterns = any(entry.selection.has_patterns for entry in self.request.entries)
         if self.part or len(jobs) < 2 or not patterns:
             return
         if any(job.input == "-" or Path(job.input).is_fifo() for job in jobs):

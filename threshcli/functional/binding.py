@@ -15,8 +15,8 @@ from threshcli.errors import UsageError
 from threshcli.functional.held import Held, dtype_of, has_memory, hold, is_tensor
 from threshcli.functional.neighbours import window_map
 from threshcli.functional.solving import Solved, solve
+from threshcli.plan.bounds import each_cut
 from threshcli.plan.fit import Fit
-from threshcli.plan.tensors import each_cut
 from threshcli.rules.base import Rule, Slot
 from threshcli.spec import Axes, Number
 from threshcli.thresholds.base import Bound, Fixed, Mapped, Threshold, Windowed, Worked

@@ -12,7 +12,7 @@ from threshcli.executors.local import Executor
 from threshcli.functional.binding import is_number
 from threshcli.functional.making import number, rule_named
 from threshcli.functional.wording import in_python
-from threshcli.plan.asking import parsed_as, request_of
+from threshcli.plan.asking import DECIDING, parsed_as, request_of
 from threshcli.plan.inputs import Search, gather
 from threshcli.results import FileResult, RunResult
 
@@ -21,24 +21,13 @@ __all__ = ["apply"]
 Path = str | os.PathLike[str]
 
 _DEFAULTS: Mapping[str, Any] = {
-    "scope": "tensor",
-    "ties": "first",
-    "scale": None,
-    "offset": None,
-    "at_least": None,
-    "at_most": None,
-    "ignore_zero": False,
-    "estimate_mask": None,
-    "bins": 256,
-    "axes": None,
-    "broadcast": False,
+    **DECIDING,
     "tensor": None,
     "exclude": None,
     "residual": None,
     "overwrite": False,
     "skip_existing": False,
     "to": None,
-    "out_dtype": None,
     "fsync": None,
     "no_provenance": False,
     "keep_tree": False,

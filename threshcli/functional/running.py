@@ -19,7 +19,8 @@ from threshcli.functional.neighbours import Looking, mask_of, pieces
 from threshcli.kernels.base import Block, Cut, Kernels
 from threshcli.kernels.complex import fitting
 from threshcli.kernels.numpy import NumpyKernels
-from threshcli.plan.tensors import TensorPlan, check_dtypes, check_ranks, combinations
+from threshcli.plan.bounds import check_dtypes, check_ranks, combinations
+from threshcli.plan.tensors import TensorPlan
 from threshcli.rules.base import Rule
 from threshcli.spec import Axes
 from threshcli.stats import Counts

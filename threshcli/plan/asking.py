@@ -17,6 +17,22 @@ from threshcli.rules.base import Rule, Slot
 from threshcli.spec import Axes, Number, Numbers, parse_size
 from threshcli.thresholds.base import Threshold
 
+DECIDING: Mapping[str, Any] = {
+    "scope": "tensor",
+    "ties": "first",
+    "scale": None,
+    "offset": None,
+    "at_least": None,
+    "at_most": None,
+    "ignore_zero": False,
+    "estimate_mask": None,
+    "bins": 256,
+    "axes": None,
+    "broadcast": False,
+    "out_dtype": None,
+}
+"""The options of every rule that decide what is written, as they are when they are not given."""
+
 
 def request_of(name: str, rule: type[Rule], given: Mapping[str, Any], *, moments: bool) -> Request:
     """The request that a command's arguments make; `moments` says whether the report tells means and norms. Raises

@@ -12,7 +12,7 @@ from threshcli.containers.base import Container, Contents, Copy, Skeleton
 from threshcli.errors import InputError, OutputError, ThreshError, UsageError
 from threshcli.plan.names import Job, display_name
 from threshcli.plan.packs import Measured, packed, placed, stored
-from threshcli.plan.provenance import provenance
+from threshcli.plan.provenance import KEY, provenance
 from threshcli.plan.request import Request
 from threshcli.plan.tensors import Known, Place, TensorPlan, plan_tensor
 from threshcli.storage import local
@@ -147,7 +147,9 @@ def settle(
     ]
     _refused(tensors, alone=job.whole is None)
     origin = contents if kind.name == contents.container else None
-    recipe = provenance(request, tensors, maps)
+    recipe: dict[str, str] = {}
+    if request.provenance:
+        recipe[KEY] = json.dumps(provenance(request, tensors, maps, contents.metadata.get(KEY)), sort_keys=True)
     packs = packed(request.packing, kind, tensors, measured, strict=strict)
     outs = tuple(out for plan in packs.tensors for out in stored(plan))
     skeleton = kind.skeleton(outs, origin, {**recipe, **packs.metadata})
@@ -190,7 +192,7 @@ def file_plan(request: Request, job: Job, source: local.Source, settled: Settled
 def check_patterns(request: Request, names: Sequence[str]) -> None:
     """UsageError where a pattern matches none of these names."""
     for entry in request.entries:
-        entry.selection.check(names)
+        entry.check(names)
 
 
 def names_of(contents: Contents, path: str) -> list[str]:

@@ -14,6 +14,7 @@ from threshcli.errors import UsageError
 from threshcli.spec import Number
 from threshcli.thresholds.base import Answer, Terms, Threshold, Ties
 
+_MOST_BINS = 1 << 20
 _LARGEST = Fraction(sys.float_info.max)
 _SCOPE = re.compile(r"(tensor|file|global)|axis:(-?\d{1,3})", re.ASCII)
 
@@ -63,6 +64,8 @@ class Fit:
                 raise UsageError(f"--scale and --offset must be finite, not {number}", hint="give finite numbers")
         if self.mask is not None and (not self.mask or self.mask.endswith(".json")):
             raise UsageError(f"--estimate-mask {self.mask!r} is not a map", hint="give a tensor file, or FILE::NAME")
+        if not 2 <= self.bins <= _MOST_BINS:
+            raise UsageError(f"--bins {self.bins} is not from 2 to {_MOST_BINS:,}", hint="leave it out: there are 256")
         for source in thresholds.values():
             if source.spatial and self.scope != Scope():
                 raise UsageError(
@@ -97,6 +100,16 @@ class Fit:
         if self.at_most is not None and value > self.at_most.value:
             value = self.at_most.value
         return value
+
+    def exact(self) -> dict[str, str]:
+        """The numbers that are not what their nearest float is, as they were written."""
+        numbers = {item.name: getattr(self, item.name) for item in fields(self)}
+        found = {name: value for name, value in numbers.items() if isinstance(value, Number)}
+        return {
+            name: number.text
+            for name, number in found.items()
+            if isinstance(number.value, float) or number.value != Number.parse(str(number.plain)).value
+        }
 
     def params(self) -> dict[str, object]:
         """The options that are not as they are by default, as the report states them."""

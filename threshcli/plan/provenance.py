@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from threshcli.dtypes import Real
-from threshcli.plan.request import Request, Step, by_slot, without_folder
+from threshcli.plan.request import Entry, Request, Step, by_slot, without_folder
 from threshcli.plan.tensors import TensorPlan
 from threshcli.rules.base import slot_of
 from threshcli.spec import Number
@@ -16,37 +16,72 @@ KEY = "thresh"
 """The key of the metadata that it stands under."""
 
 
-def provenance(request: Request, tensors: Sequence[TensorPlan], maps: Maps) -> dict[str, str]:
-    """The text by its key, for containers that have room for it; none where it is not wanted."""
-    if not request.provenance:
-        return {}
-    step = request.entries[0].steps[0]
+def sidecar_of(path: str) -> str:
+    """The file beside an output that holds its recipe, where that is wanted."""
+    return f"{path}.{KEY}.json"
+
+
+def provenance(
+    request: Request, tensors: Sequence[TensorPlan], maps: Maps, before: str | None = None
+) -> dict[str, object]:
+    """The recipe of an output, with the thresholds that were worked out for it, and (`before`, the text of that) the
+    recipe of its input."""
+    found: dict[str, object] = recipe_of(request, maps)
     used = _used(tensors)
-    more: dict[str, object] = {"thresholds": used} if used else {}
-    if request.packing is not None:
-        more["pack"] = request.packing.name
-    return {KEY: json.dumps({**_stated(step, maps), **more}, sort_keys=True)}
+    if used:
+        found["thresholds"] = used
+    if before is not None:
+        found["before"] = history(before)
+    return found
 
 
-def _stated(step: Step, maps: Maps) -> dict[str, object]:
+def recipe_of(request: Request, maps: Maps | None = None) -> dict[str, object]:
+    """What makes of the same input the same output; without `maps` files are named as they were given."""
+    entries = [_entry(entry, maps) for entry in request.entries]
+    found: dict[str, object] = entries[0] if len(entries) == 1 else {"rules": entries}
+    return found if request.packing is None else {**found, "pack": request.packing.name}
+
+
+def history(text: str) -> list[object]:
+    """What was done before, as an earlier recipe tells it: the recipes one after the other, that one last."""
+    try:
+        found = json.loads(text)
+        before = found.pop("before", []) if isinstance(found, dict) else []
+        if isinstance(found, dict) and isinstance(before, list):
+            return [*before, json.loads(json.dumps(found))]
+    except (ValueError, RecursionError):
+        pass
+    return [text]  # none of ours, yet not ours to drop
+
+
+def _entry(entry: Entry, maps: Maps | None) -> dict[str, object]:
+    selection = entry.selection
+    patterns: dict[str, Sequence[str]] = {
+        "tensors": selection.keep,
+        "exclude": selection.exclude,
+        "regex": [item.pattern for item in selection.regex],
+    }
+    found: dict[str, object] = {name: list(texts) for name, texts in patterns.items() if texts}
+    if entry.optional:
+        found["optional"] = True
+    steps = [_step(step, maps) for step in entry.steps]
+    return found | ({"keep": True} if not steps else steps[0] if len(steps) == 1 else {"steps": steps})
+
+
+def _step(step: Step, maps: Maps | None) -> dict[str, object]:
     """A rule and its options, numbers exact."""
     elsewhere: dict[str, object] = {}
     texts: dict[str, str] = {}
     for key, source in step.thresholds.items():
         slot = slot_of(key)
-        own = dict(source.provenance(slot, maps))
-        texts[key] = without_folder(str(own.pop(slot, step.specs[key])))
+        own = {} if maps is None else dict(source.provenance(slot, maps))
+        text = str(own.pop(slot, step.specs[key]))
+        texts[key] = text if maps is None else without_folder(text)
         elsewhere |= own
-    stated = {
-        name: without_folder(value) if isinstance(value, str) else value
-        for name, value in {**step.params(), **elsewhere, **by_slot(texts)}.items()
-    }
-    exact = {
-        item.name: str(getattr(step.rule, item.name))
-        for item in step.rule.options()
-        if hasattr(getattr(step.rule, item.name), "plain")
-    }
-    return {"rule": step.name, **stated, **exact}
+    stated = {**step.params(), **elsewhere, **by_slot(texts), **step.exact()}
+    if maps is not None and step.fit.mask is not None:
+        stated["estimate_mask"] = without_folder("@" + step.fit.mask)[1:]
+    return {"rule": step.name, **stated}
 
 
 def _used(tensors: Sequence[TensorPlan]) -> dict[str, object]:
@@ -54,11 +89,12 @@ def _used(tensors: Sequence[TensorPlan]) -> dict[str, object]:
     found: dict[str, object] = {}
     for plan in tensors:
         own: dict[str, list[object]] = {}
-        for key, bound in plan.bounds.items():
-            if isinstance(bound, Fixed) and bound.found is not None:
-                dtype = plan.rule.arithmetic(plan.tensor.dtype)
-                values = [_plain(bound.compared(value, dtype)) for value in bound.values]
-                own.setdefault(slot_of(key), []).extend(values)
+        for item in plan.steps if plan.applied else ():
+            dtype = item.rule.arithmetic(item.tensor.dtype)
+            for key, bound in item.bounds.items():
+                if isinstance(bound, Fixed) and bound.found is not None:
+                    values = [_plain(bound.compared(value, dtype)) for value in bound.values]
+                    own.setdefault(slot_of(item.prefix + key), []).extend(values)
         if own:
             found[plan.name] = own
     return found

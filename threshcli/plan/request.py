@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import PurePath
 from typing import Any, NamedTuple, Self
 
@@ -28,7 +28,8 @@ def by_slot(texts: Mapping[str, str]) -> dict[str, str]:
 
 def without_folder(text: str) -> str:
     """`@folder/map.npy` as `@map.npy`: where a file was is nobody's business."""
-    return "@" + PurePath(text).name if text.startswith("@") else text
+    path, mark, name = text[1:].partition("::")
+    return f"@{PurePath(path).name}{mark}{name}" if text.startswith("@") else text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,8 @@ class Step:
     """The axes along which elements are neighbours; None for all."""
     out_dtype: DType | None = None
     broadcast: bool = False
+    prefix: str = ""
+    """What stands before its keys where there are several steps: `2.` for the second."""
 
     def __post_init__(self) -> None:
         """UsageError where axes are named and nothing looks along them."""
@@ -83,7 +86,15 @@ class Step:
             stated["axes"] = str(self.axes)
         if self.out_dtype is not None:
             stated["out_dtype"] = self.out_dtype.name
+        if self.broadcast:
+            stated["broadcast"] = True
         return stated
+
+    def exact(self) -> dict[str, str]:
+        """Those of the options that are numbers, as they were written, where Python's own are not the same."""
+        options = {item.name: getattr(self.rule, item.name) for item in self.rule.options()}
+        found = {name: str(value) for name, value in options.items() if hasattr(value, "plain")}
+        return found | self.fit.exact()
 
 
 class Entry(NamedTuple):
@@ -91,6 +102,28 @@ class Entry(NamedTuple):
 
     selection: Selection
     steps: tuple[Step, ...]
+    label: str = ""
+    """What people call it, where there are several: `entry 2`."""
+    optional: bool = False
+    """Whether it may be that nothing matches it."""
+
+    def check(self, names: Sequence[str]) -> None:
+        """UsageError where a pattern matches none of these names, and should."""
+        try:
+            if not self.optional:
+                self.selection.check(names)
+        except UsageError as error:
+            more = "; or let it be so: optional = true" if self.label else ""
+            what = f"{self.label}: {error.what}" if self.label else error.what
+            raise UsageError(what, hint=f"{error.hint}{more}") from error
+
+    @classmethod
+    def of(cls, selection: Selection, steps: Sequence[Step]) -> Self:
+        """These steps, numbered where there are several."""
+        several = len(steps) > 1
+        return cls(
+            selection, tuple(replace(step, prefix=f"{n}." if several else "") for n, step in enumerate(steps, 1))
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,9 +155,9 @@ class Request:
         more = {name: value for name, value in options.items() if name not in known}
         return cls(entries=(Entry(selection or Selection(), (step,)),), command=command, names=names, **more)
 
-    def steps_for(self, name: str) -> tuple[Step, ...]:
-        """What is done with a tensor of this name."""
-        return next((entry.steps for entry in self.entries if entry.selection.chosen(name)), ())
+    def entry_for(self, name: str) -> Entry | None:
+        """That which says what is done with a tensor of this name."""
+        return next((entry for entry in self.entries if entry.selection.chosen(name)), None)
 
     @property
     def steps(self) -> Iterator[Step]:
@@ -156,7 +189,9 @@ class Request:
         return bool(last) and all(last)
 
     def params(self) -> dict[str, object]:
-        """The options that decide the values written, as the report states them."""
+        """The options that decide the values written, as the report states them, where there is one rule only."""
         steps = list(self.steps)
-        stated = steps[0].params() if len(steps) == 1 else {}
+        if len(steps) != 1 or len(self.entries) > 1:
+            return {}
+        stated = steps[0].params()
         return stated if self.packing is None else {**stated, "pack": self.packing.name}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
@@ -11,21 +12,29 @@ from threshcli.errors import UsageError
 
 
 class Selection(NamedTuple):
-    """Shell patterns over tensor names: those to take (all, without any) and those to leave out."""
+    """Shell patterns over tensor names: those to take (all, without any) and those to leave out; and regular
+    expressions for whole names that are to be taken, too."""
 
     keep: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    regex: tuple[re.Pattern[str], ...] = ()
+
+    @property
+    def has_patterns(self) -> bool:
+        """Whether there is a pattern that might match nothing."""
+        return bool(self.keep or self.exclude or self.regex)
 
     def chosen(self, name: str) -> bool:
         """Whether a tensor of this name is taken."""
-        kept = not self.keep or any(fnmatchcase(name, pattern) for pattern in self.keep)
+        kept = not (self.keep or self.regex) or any(fnmatchcase(name, pattern) for pattern in self.keep)
+        kept = kept or any(pattern.fullmatch(name) for pattern in self.regex)
         return kept and not any(fnmatchcase(name, pattern) for pattern in self.exclude)
 
     def idle(self, names: Sequence[str]) -> list[str]:
         """The patterns that match none of these names."""
-        return [
-            pattern for pattern in (*self.keep, *self.exclude) if not any(fnmatchcase(name, pattern) for name in names)
-        ]
+        globs = (*self.keep, *self.exclude)
+        idle = [pattern for pattern in globs if not any(fnmatchcase(name, pattern) for name in names)]
+        return idle + [item.pattern for item in self.regex if not any(item.fullmatch(name) for name in names)]
 
     def check(self, names: Sequence[str]) -> None:
         """UsageError, with near names, if a pattern matches none."""

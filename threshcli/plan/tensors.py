@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from typing import NamedTuple
 
 from threshcli.containers.base import Container, Contents, OutTensor, Tensor
-from threshcli.dtypes import DType, Real
 from threshcli.errors import InternalError, UsageError
 from threshcli.packings.base import Packed
+from threshcli.plan.bounds import check_dtypes, check_ranks, check_source, combinations, each_cut
 from threshcli.plan.request import Request, Step
-from threshcli.rules.base import Rule, Slot, crossed, slot_of
+from threshcli.rules._chain import Chain, Link
+from threshcli.rules.base import Rule, slot_of
 from threshcli.thresholds.base import Bound, Fitted, Fixed, Mapped, Maps, Pending, Spread, Worked
 from threshcli.thresholds.map import MapThreshold
 from threshcli.tiles import View
@@ -41,11 +41,25 @@ class TensorPlan(NamedTuple):
     """How it is stored, if not element by element; then `places` are those of its parts."""
     places: tuple[int, ...] = ()
     step: Step | None = None
-    """What is done; None where nothing is, or where nobody but the engine's caller knows."""
+    """What is done, if it is one step; None where nothing is, or where nobody but the engine's caller knows."""
+    chain: tuple[TensorPlan, ...] = ()
+    """Several steps, each as if it read the file that the one before had written."""
+
+    @property
+    def prefix(self) -> str:
+        """What stands before keys where there are several steps."""
+        return self.step.prefix if self.step else ""
+
+    @property
+    def steps(self) -> tuple[TensorPlan, ...]:
+        """What is done step by step."""
+        return self.chain or (self,)
 
     @property
     def rule(self) -> Rule:
         """The rule that is applied; only where one is."""
+        if self.chain:
+            return Chain(links=tuple(_link(item) for item in self.chain))
         if self.step is None:
             raise InternalError(f"no rule is applied to {self.name!r}")
         return self.step.rule
@@ -60,16 +74,14 @@ class Place(NamedTuple):
     name: str
 
 
-_Cut = tuple[Real, float]
-
 Known = Mapping[tuple[int, str], Fixed | Spread | Mapped]
-"""Thresholds that were worked out, by the tensor's index in its file and the slot."""
+"""Thresholds that were worked out, by the tensor's index in its file and the slot, after the step's prefix."""
 
 
 def plan_tensor(request: Request, where: Place, kind: Container, maps: Maps, known: Known) -> TensorPlan:
     """The plan of one tensor of a file; UsageError, naming it, where rule, thresholds or output cannot take it."""
     contents, index, name = where.contents, where.number, where.name
-    tensor, steps = contents.tensors[index], request.steps_for(name)
+    tensor, entry = contents.tensors[index], request.entry_for(name)
     plain = tuple(range(len(tensor.shape)))
     opaque = tensor.dtype.kind == "opaque"
     order = plain if opaque else kind.axes(tensor.view.order or plain)
@@ -87,30 +99,75 @@ def plan_tensor(request: Request, where: Place, kind: Container, maps: Maps, kno
             copied=True,
         ),
         applied=False,
-        reason="not selected",
+        reason="not selected" if entry is None else "kept",
         bounds={},
     )
     try:
-        return _with_step(copied, request, steps[0], where, maps, known) if steps else copied
+        start = copied if request.packing is None or opaque else _in_plain_order(copied)
+        done = _with_steps(start, entry.steps, where, maps, known) if entry else copied
     except UsageError as error:
         raise UsageError(f"tensor {name!r}: {error.what}", hint=error.hint) from error
+    return done if done.applied else copied._replace(reason=done.reason, step=done.step)
 
 
-def _with_step(plan: TensorPlan, request: Request, step: Step, where: Place, maps: Maps, known: Known) -> TensorPlan:
+def _in_plain_order(plan: TensorPlan) -> TensorPlan:
+    """The order of elements that packings know."""
+    plain = tuple(range(len(plan.tensor.shape)))
+    return plan._replace(view=plan.tensor.view.permuted(plain), out=replace(plan.out, order=plain, swapped=False))
+
+
+def _link(plan: TensorPlan) -> Link:
+    rule, given = plan.rule, [slot_of(key) for key in plan.bounds]
+    cuts = 1 if rule.sideways else sum(max(1, given.count(slot.name)) for slot in rule.slots)
+    return Link(plan.step.name if plan.step else "", rule, plan.tensor.dtype, plan.out.dtype, cuts)
+
+
+def _with_steps(copied: TensorPlan, steps: Sequence[Step], where: Place, maps: Maps, known: Known) -> TensorPlan:
+    """The plan of a tensor that all steps work on, or none."""
+    if len(steps) < 2:
+        return _with_step(copied, steps[0], where, maps, known) if steps else copied
+    chain: list[TensorPlan] = []
+    before = copied
+    for number, step in enumerate(steps, 1):
+        what = f"step {number}, {step.name}"
+        try:
+            _check_place(step, first=number == 1)
+            done = _with_step(before, step, where, maps, known)
+        except UsageError as error:
+            raise UsageError(f"{what}: {error.what}", hint=error.hint) from error
+        if not done.applied:
+            return copied._replace(reason=f"{what}: {done.reason}", step=step)
+        chain.append(done)
+        before = done._replace(tensor=done.tensor._replace(dtype=done.out.dtype))
+    bounds = {item.prefix + key: bound for item in chain for key, bound in item.bounds.items()}
+    return copied._replace(
+        out=chain[-1].out, applied=True, reason=None, bounds=bounds, mask=chain[0].mask, chain=tuple(chain)
+    )
+
+
+def _check_place(step: Step, *, first: bool) -> None:
+    """UsageError where a step has to be the first."""
+    hint = "make it the first step, or run the steps before it by themselves"
+    if not first and step.rule.sideways:
+        raise UsageError("looks at neighbours, which the steps before it change", hint=hint)
+    worked = next((key for key, source in step.thresholds.items() if source.from_data), None)
+    if not first and worked is not None:
+        what = f"{step.specs[worked]} would have to be worked out from what the steps before it make"
+        raise UsageError(what, hint=hint)
+
+
+def _with_step(plan: TensorPlan, step: Step, where: Place, maps: Maps, known: Known) -> TensorPlan:
     """The plan of a tensor that is worked on; UsageError where that is not possible."""
     tensor, rule = plan.tensor, step.rule
     out_dtype = step.out_dtype or rule.output(tensor.dtype)
     refusal = rule.refusal(tensor.dtype, out_dtype)
     if refusal is not None:
-        return plan._replace(reason=refusal, step=step)
-    if request.packing is not None:  # which knows elements in one order only
-        plain = tuple(range(len(tensor.shape)))
-        plan = plan._replace(view=tensor.view.permuted(plain), out=replace(plan.out, order=plain, swapped=False))
+        return plan._replace(applied=False, reason=refusal, step=step)
     check_dtypes(rule, tensor.dtype, out_dtype)
     rule.check_shape(tensor.shape)
     if step.axes is not None:
         step.axes.of(len(tensor.shape))
-    bounds = _bind(step, where, plan.out.order, maps, known)
+    bounds = _bind(step, where, plan, maps, known)
     rule.check_cuts(sum(map(cuts_of, bounds.values())), out_dtype)
     return plan._replace(
         out=replace(plan.out, dtype=out_dtype, copied=False),
@@ -122,26 +179,8 @@ def _with_step(plan: TensorPlan, request: Request, step: Step, where: Place, map
     )
 
 
-def check_dtypes(rule: Rule, dtype: DType, out: DType) -> None:
-    """UsageError where the rule's constants, or the values that it keeps, have no place in the output's dtype."""
-    for option, number in rule.constants():
-        number.code(out, option)
-    policy = rule.nan_policy
-    if policy.action == "keep" and rule.decides and dtype.is_float and not out.is_float:
-        hint = "use --nan below, above or fill=V" if rule.levels else "leave it out, or use --nan fill=V"
-        raise UsageError(f"--nan keep cannot keep NaN in {out.name}", hint=hint)
-    if out is dtype or out.compared.is_float or rule.decides:
-        return
-    fits = not dtype.is_float and dtype.is_real and out.kind in ("int", "uint")
-    if not fits or not (out.keys.low <= dtype.keys.low and dtype.keys.high <= out.keys.high):
-        raise UsageError(
-            f"values of {dtype.name} do not all fit in {out.name}",
-            hint="use the rule binary for masks, or a floating-point --out-dtype",
-        )
-
-
-def _bind(step: Step, where: Place, order: tuple[int, ...], maps: Maps, known: Known) -> Mapping[str, Bound]:
-    tensor = where.contents.tensors[where.number]
+def _bind(step: Step, where: Place, plan: TensorPlan, maps: Maps, known: Known) -> Mapping[str, Bound]:
+    tensor, order = plan.tensor, plan.out.order
     bounds: dict[str, Bound] = {}
     for slot in step.rule.slots:
         found: list[Bound] = []
@@ -149,13 +188,13 @@ def _bind(step: Step, where: Place, order: tuple[int, ...], maps: Maps, known: K
             if slot_of(key) != slot.name:
                 continue
             if isinstance(source, Worked):
-                _check_source(step, source, slot, tensor)
+                check_source(step, source, slot, tensor)
             fitted = Fitted(
                 where.name, tensor.shape, tensor.dtype, order, step.broadcast, where.file, slot.name, step.axes
             )
             for bound in source.bind_all(fitted, maps) if slot.many else (source.bind(fitted, maps),):
-                known_bound = known.get((where.number, key), bound) if isinstance(bound, Pending) else bound
-                found += each_cut(known_bound, getattr(source, "cuts", 1)) if slot.many else (known_bound,)
+                settled = known.get((where.number, step.prefix + key), bound) if isinstance(bound, Pending) else bound
+                found += each_cut(settled, getattr(source, "cuts", 1)) if slot.many else (settled,)
         bounds |= zip(slot.keys(len(found)), found, strict=False)
     check_ranks(step.rule, bounds, math.prod(tensor.shape))
     for values in combinations(bounds):
@@ -163,54 +202,9 @@ def _bind(step: Step, where: Place, order: tuple[int, ...], maps: Maps, known: K
     return bounds
 
 
-def each_cut(bound: Bound, cuts: int) -> Iterator[Bound]:
-    """The single cuts of a source that gives so many."""
-    if isinstance(bound, Fixed) and bound.found is not None:
-        for value in bound.found.values:
-            yield bound._replace(value=value, found=bound.found._replace(values=(value,)))
-    elif isinstance(bound, Spread):
-        for place in range(cuts):
-            own = (answer._replace(values=(answer.values[place],)) for answer in bound.found)
-            yield bound._replace(found=tuple(own))
-    else:
-        yield bound
-
-
 def cuts_of(bound: Bound) -> int:
     """How many cuts a threshold will be."""
     return bound.source.cuts if isinstance(bound, Pending) and isinstance(bound.source, Worked) else 1
-
-
-def check_ranks(rule: Rule, bounds: Mapping[str, Bound], elements: int) -> None:
-    """UsageError where of two equal cuts of one slot, in a tensor of so many elements, the first leaves more of those
-    that are equal to it below."""
-    reached = getattr(rule, "compare", None) == "ge"
-    for (first, low), (second, high) in pairwise(bounds.items()):
-        pairs = (
-            _matched(*(_places(bound, elements, reached) for bound in (low, high)))
-            if slot_of(first) == slot_of(second)
-            else []
-        )
-        if any(a[0] == b[0] and a[1] < b[1] for a, b in pairs):
-            raise crossed(first, second)
-
-
-def _places(bound: Bound, elements: int, reached: bool) -> list[_Cut]:
-    """A number, or those along an axis, with the position before which elements equal to it are above it."""
-    found = [(bound.value, bound.above)] if isinstance(bound, Fixed) else []
-    if isinstance(bound, Spread):
-        found = [(answer.values[0], answer.above) for answer in bound.found]
-    everywhere = elements // max(1, len(found))
-    return [
-        (value, (math.inf if reached else 0) if above is None else math.inf if above == everywhere else above)
-        for value, above in found
-    ]
-
-
-def _matched(a: list[_Cut], b: list[_Cut]) -> Iterator[tuple[_Cut, _Cut]]:
-    """What meets each other of two lists, of which one may stand for the whole axis."""
-    for index in range(max(len(a), len(b)) if a and b else 0):
-        yield a[index % len(a)], b[index % len(b)]
 
 
 def _mask(step: Step, where: Place, maps: Maps) -> Mapped | None:
@@ -222,30 +216,3 @@ def _mask(step: Step, where: Place, maps: Maps) -> Mapped | None:
     tensor = where.contents.tensors[where.number]
     plain = tuple(range(len(tensor.shape)))
     return source.bind(Fitted(where.name, tensor.shape, tensor.dtype, plain, step.broadcast, where.file), maps)
-
-
-def _check_source(step: Step, source: Worked, slot: Slot, tensor: Tensor) -> None:
-    """UsageError where a source that is worked out from data cannot serve this rule or this tensor."""
-    rule, scope = step.rule, step.fit.scope
-    source.check({tensor.dtype})
-    if source.several and not slot.many:
-        raise UsageError(f"{source.text} gives several cuts, and {step.name} takes one", hint="use otsu")
-    if source.keeps_largest and getattr(rule, "compare", None) in ("lt", "le"):
-        raise UsageError(
-            f"{source.text} keeps the largest, --compare {getattr(rule, 'compare', '')} the smallest",
-            hint="use --compare gt or ge, or a percentile such as p10",
-        )
-    rank = len(tensor.shape)
-    if scope.kind == "axis" and not -rank <= scope.axis < rank:
-        raise UsageError(f"has {rank} axes, and --scope is {scope}", hint="choose tensors with --tensor GLOB")
-
-
-def combinations(bounds: Mapping[str, Bound]) -> Iterator[dict[str, Real]]:
-    """The numbers that are compared with together: those of all slots, for each index along an axis."""
-    numbers = {key: bound for key, bound in bounds.items() if isinstance(bound, Fixed | Spread)}
-    lengths = [len(bound.found) for bound in numbers.values() if isinstance(bound, Spread)]
-    for index in range(max(lengths, default=1)):
-        yield {
-            key: bound.value if isinstance(bound, Fixed) else bound.found[index].values[0]
-            for key, bound in numbers.items()
-        }

@@ -101,6 +101,7 @@ def _report(run: RunResult) -> dict[str, object]:
             "seconds": run.seconds,
         },
         "warnings": warnings_of(run),
+        **({} if run.recipe is None else {"recipe": run.recipe}),
     }
 
 
@@ -199,6 +200,8 @@ def _tensor(tensor: TensorResult) -> dict[str, object]:
     }
     if tensor.reason is not None:
         found["reason"] = tensor.reason
+    if tensor.steps:
+        found["steps"] = tensor.steps
     if tensor.packing is not None:
         found["packing"] = tensor.packing
     return found

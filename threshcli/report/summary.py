@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from threshcli.report import cuts, figures
 from threshcli.report.figures import NOTHING
@@ -56,7 +57,21 @@ class Summary:
     @cached_property
     def ranked(self) -> bool:
         """Whether a number of elements was asked for, so that it is to be seen beside what was kept."""
+        if self.several and {"file", "global"} & self._scopes:
+            return False  # each row would tell what was asked of others as well
         return any(used.asked is not None for item in tensors_of(self.run) for used in cuts.slots_of(item))
+
+    @property
+    def several(self) -> bool:
+        """Whether a tensor's rule is to be told, since there may be others."""
+        return self.run.command == "run"
+
+    @property
+    def _scopes(self) -> set[object]:
+        """Over what thresholds are worked out, as the recipe says it."""
+        recipe: Any = self.run.recipe or {}
+        entries = recipe.get("rules", [recipe])
+        return {step.get("scope") for entry in entries for step in entry.get("steps", [entry])}
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
@@ -67,6 +82,7 @@ class Summary:
             Column(title="FILE / TENSOR", short="NAME", folds=True, least=20),
             Column(title="SHAPE", short="SHAPE", right=True, importance=6),
             Column(title="DTYPE", short="DTYPE", importance=7),
+            *([Column(title="RULE", short="RULE", folds=True, least=8)] if self.several else []),
             Column(title="THRESHOLD", short="THRESHOLD", folds=True, least=24),
             Column(title=kept[0], short=kept[1], right=True),
             *([Column(title="ASKED -> KEPT", short="ASKED", right=True, importance=9)] if self.ranked else []),
@@ -105,8 +121,9 @@ class Summary:
 
     def _word(self, file: FileResult, word: str, note: Cell, style: Style) -> Row:
         """A row that has a word in place of numbers; the word is in the column that never goes."""
-        blank = (Cell(NOTHING),) * (len(self.columns) - 6)
-        return Row((Cell(file.input), *(Cell(NOTHING),) * 3, Cell(word), *blank, note), style)
+        before = 3 + self.several
+        blank = (Cell(NOTHING),) * (len(self.columns) - before - 3)
+        return Row((Cell(file.input), *(Cell(NOTHING),) * before, Cell(word), *blank, note), style)
 
     def _row(self, what: tuple[str, Sequence[TensorResult]], output: str) -> Row:
         tensors = what[1]
@@ -145,6 +162,7 @@ class Summary:
             Cell(name),
             Cell(figures.shape(one.shape) if one else figures.counted(len(tensors), "tensor")),
             Cell() if total else _dtypes(tensors),
+            *([Cell() if total else _rules(tensors)] if self.several else []),
             Cell() if total else _threshold(self.run.operator, tensors),
             Cell("copied" if copied else totals.share(self.chosen)),
             *([self._asked(tensors, total)] if self.ranked else []),
@@ -177,7 +195,14 @@ def _dtypes(tensors: Sequence[TensorResult]) -> Cell:
     return Cell(", ".join(found) or NOTHING, brief=several if len(found) == 2 else "")
 
 
+def _rules(tensors: Sequence[TensorResult]) -> Cell:
+    found = list(dict.fromkeys(", ".join(item.steps) for item in tensors if item.applied))
+    return Cell(found[0] if len(found) == 1 else f"{len(found)} of them" if found else NOTHING, fold="end")
+
+
 def _threshold(operator: str, tensors: Sequence[TensorResult]) -> Cell:
+    own = {item.operator for item in tensors if item.applied}
+    operator = operator or (own.pop() if len(own) == 1 else "")
     return Cell(cuts.describe(operator, tensors), fold="end", brief=cuts.describe(operator, tensors, specs=False))
 
 

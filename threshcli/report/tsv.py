@@ -20,12 +20,13 @@ _VALUES = ("min", "max", "mean", "norm_before", "norm_after")
 _END = ("output", "error")
 _RANKS = ("asked", "tied", "usable", "unusable")
 
-_COLUMNS = (*_FILE, *_TENSOR, *_SLOTS, *_COUNTS, *_VALUES, *_END, *_RANKS)
+_COLUMNS = (*_FILE, *_TENSOR, *_SLOTS, *_COUNTS, *_VALUES, *_END, *_RANKS, "steps")
 _INFO_COLUMNS = (*_FILE, "tensor", "shape", "dtype", "elements", "nbytes", "layout", "error")
 
 _GETTERS: dict[str, Callable[[TensorResult], object]] = {
     "tensor": lambda item: item.name,
     "shape": lambda item: "x".join(map(str, item.shape)),
+    "steps": lambda item: ",".join(item.steps) or None,
     "spec": lambda item: _slots(item, lambda used: used.spec),
     "threshold": lambda item: _slots(item, lambda used: used.value),
     "threshold_min": lambda item: _slots(item, lambda used: used.min),

@@ -226,6 +226,10 @@ class Rule(ABC):
         """The dtype of what the rule makes of elements of this dtype, unless the user says otherwise."""
         return dtype
 
+    def stays_finite(self, dtype: DType, out: DType) -> bool:
+        """Whether finite elements of this dtype stay finite: no constant is infinite, and no cast overflows."""
+        return out is dtype and all(not isinstance(number.value, float) for _, number in self.constants())
+
     def arithmetic(self, dtype: DType) -> DType:
         """The type in which elements of this dtype meet a number that is a threshold: it is rounded to that if it is a
         float. Their own, unless the rule calculates in another."""

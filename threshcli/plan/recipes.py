@@ -1,0 +1,89 @@
+"""Recipes as files: written by people in TOML, or noted by thresh in its outputs, in files beside them, in reports."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from threshcli import containers
+from threshcli.errors import ThreshError, UsageError
+from threshcli.plan.entries import Recipe, recipe_of
+from threshcli.plan.provenance import KEY, sidecar_of
+from threshcli.storage import local
+
+_LONGEST = 1 << 28
+_REPORT = "thresh.report/1"
+
+
+def read_recipe(path: str, variables: Mapping[str, str]) -> Recipe:
+    """The recipe in a file; UsageError or InputError, naming it, where there is none."""
+    try:
+        return recipe_of(_written(path), variables, _finder(path))
+    except ThreshError as error:
+        raise error.located(path) from error
+
+
+def _written(path: str) -> Mapping[str, Any]:
+    """What is written in the file, or about it."""
+    suffix = Path(path).suffix.lower()
+    known = {extension for kind in containers.registered().values() for extension in kind.extensions}
+    if suffix in known:
+        return _noted(path)
+    with local.Source(path) as source:
+        if source.size > _LONGEST:
+            raise UsageError("is too long for a recipe", hint="name the recipe first, then the files")
+        raw = source.read(0, source.size)
+    return _from_json(raw) if suffix == ".json" else _from_toml(raw)
+
+
+def _noted(path: str) -> Mapping[str, Any]:
+    """The recipe that an output was made by: in its metadata, or beside it."""
+    with local.Source(path) as source:
+        text = containers.identify(source).read(source).metadata.get(KEY)
+    if text is not None:
+        return _from_json(text.encode("utf-8", "surrogatepass"))
+    beside = sidecar_of(path)
+    if Path(beside).exists():
+        return _written(beside)
+    raise UsageError(
+        "has no recipe in it, nor beside it",
+        hint="outputs of thresh in .safetensors have theirs, others get one beside them with --sidecar",
+    )
+
+
+def _from_toml(raw: bytes) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(raw.decode("utf-8-sig"), parse_float=Decimal)
+    except (ValueError, RecursionError) as error:
+        hint = "a recipe is TOML, or an output, report or sidecar of thresh; it comes before the files"
+        raise UsageError(f"is no recipe: {error}", hint=hint) from error
+
+
+def _from_json(raw: bytes) -> Mapping[str, Any]:
+    try:
+        found = json.loads(raw, parse_float=Decimal)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"holds no recipe: {error}", hint="it has to be of thresh, or like what it writes") from error
+    if isinstance(found, dict) and "schema" in found:
+        found = found.get("recipe") if found["schema"] == _REPORT else None
+    if not isinstance(found, dict):
+        raise UsageError("holds no recipe", hint="take a report of a rule or of run, written with --json")
+    return found
+
+
+def _finder(path: str) -> Callable[[str], str]:
+    """Where the files are that a recipe names: beside it, else from the current folder."""
+    folder = Path(path).parent
+
+    def found(text: str) -> str:
+        if not text.startswith("@"):
+            return text
+        name, mark, tensor = text[1:].partition("::")
+        beside = folder / name
+        return f"@{beside}{mark}{tensor}" if name and beside.exists() else text
+
+    return found
