@@ -231,3 +231,30 @@ def test_what_fails_on_the_first_pass_leaves_nothing(tmp_path: Path) -> None:
     call = ["gradient", tmp_path / "x.safetensors", "-t", "1", "--nan", "error", "--pack", "bitmask"]
     refused(thresh(*call, "-o", tmp_path / "y.safetensors"), 4, "holds NaN")
     assert listed(tmp_path) == ["x.safetensors"]
+
+
+@pytest.mark.parametrize(
+    "call", [["gradient", "-t", "zero60%", "--pack", "bitmask"], ["binary", "-t", "0", "--pack", "bits"]]
+)
+def test_what_the_output_tells_of_itself_makes_it_again(tmp_path: Path, call: list[str]) -> None:
+    x, first, second, back = (tmp_path / f"{name}.safetensors" for name in ("x", "first", "second", "back"))
+    save_file({"a.weight": torch.randn(9, 13), "b": torch.randn(5)}, x)
+    assert thresh(*call, x, "-o", first).status == 0
+    ran = thresh("run", first, x, "-o", second)
+    assert ran.status == 0, ran.err
+    assert second.read_bytes() == first.read_bytes()
+    assert thresh("unpack", first, "-o", back).status == 0
+    assert thresh(*call[:3], x, "-o", tmp_path / "plain.safetensors").status == 0
+    assert back.read_bytes() == (tmp_path / "plain.safetensors").read_bytes()
+
+
+def test_several_steps_are_packed_as_one(tmp_path: Path) -> None:
+    save_file({"a.weight": torch.randn(9, 13)}, tmp_path / "x.safetensors")
+    steps = 'steps = [{ rule = "clamp", low = -1, high = 1 }, { rule = "hard", threshold = 0.5 }]'
+    (tmp_path / "recipe.toml").write_text(f"[[rules]]\n{steps}\n")
+    call = ["run", tmp_path / "recipe.toml", tmp_path / "x.safetensors"]
+    assert thresh(*call, "-o", tmp_path / "dense.safetensors").status == 0
+    assert thresh(*call, "-o", tmp_path / "small.safetensors", "--pack", "bitmask").status == 0
+    dense, small = (raw_tensors(tmp_path / f"{name}.safetensors") for name in ("dense", "small"))
+    assert from_bitmask(small, "a") == dense["a.weight"].data
+    refused(thresh(*call, "-n", "--pack", "bits"), 2, "masks of 0 and 1")

@@ -69,7 +69,8 @@ class TensorResult:
     nbytes: int = 0
     """Elements times their size, for `info`."""
     packing: str | None = None
-    """How the elements are packed in the output, if they are: "bits", "bitmask"."""
+    """How the elements are packed in the output, if they are ("bits", "bitmask"); of a tensor that no rule was applied
+    to, how they were in the input."""
     layout: str | None = None
     """How the elements lie in the file, for `info`: "C", "Fortran", "strided", "big-endian"."""
 

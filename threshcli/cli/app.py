@@ -24,6 +24,8 @@ LOOKING = ("info", "solve", "stats", "sweep", "hist", "check")
 """The commands that only look: a module here each, whose `command` makes the function behind it."""
 SEVERAL = ("run",)
 """Those that apply rules and are none; modules likewise."""
+WRITING = ("unpack",)
+"""Those that write without a rule; modules likewise."""
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
@@ -67,7 +69,7 @@ def build(outside: Outside, only: str | None = None) -> typer.Typer:
             rule = rules.find(name)
             function = rule_command(name, rule, outside)
             app.command(name, help=rule.__doc__, rich_help_panel="Rules", context_settings=_CONTEXT)(function)
-    for panel, others in (("Rules", SEVERAL), ("Look", LOOKING)):
+    for panel, others in (("Rules", SEVERAL), ("Look", LOOKING), ("Write", WRITING)):
         for name in others:
             if only in (None, name):
                 function = importlib.import_module(f"threshcli.cli.{name}").command(outside)
@@ -82,7 +84,7 @@ def run(arguments: list[str], outside: Outside | None = None) -> int:
     if not arguments:  # help is what is missing, yet nothing was done
         return run(["--help"], outside) or UsageError.exit_code
     try:
-        known = {*rules.names(), *SEVERAL, *LOOKING}
+        known = {*rules.names(), *SEVERAL, *LOOKING, *WRITING}
         only = arguments[0] if arguments and arguments[0] in known else None
         result: Any = build(outside, only)(arguments, standalone_mode=False, prog_name="thresh")
     except ThreshError as error:

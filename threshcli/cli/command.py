@@ -13,6 +13,7 @@ from threshcli.cli._inputs import INPUTS, inputs_of, parameters, with_parameters
 from threshcli.cli._rules import rule_parameters
 from threshcli.cli.outside import Outside
 from threshcli.errors import SomeFailed, ThreshError
+from threshcli.packings.base import Given
 from threshcli.plan.asking import DECIDING, request_of
 from threshcli.plan.index import members
 from threshcli.plan.names import Job
@@ -35,26 +36,20 @@ FITTING: tuple[tuple[str, Any, Any], ...] = (
 )
 """The options of thresholds that are worked out from data."""
 
-_SHARED: tuple[tuple[str, Any, Any], ...] = (
-    *FITTING,
-    ("axes", options.Axes, None),
-    ("broadcast", options.Broadcast, False),
-    ("tensor", options.Tensor, None),
-    ("exclude", options.Exclude, None),
+OUTPUTS: tuple[tuple[str, Any, Any], ...] = (
     ("output", options.Output, None),
     ("out_dir", options.OutDir, None),
     ("keep_tree", options.KeepTree, False),
     ("in_place", options.InPlace, False),
-    ("residual", options.Residual, None),
     ("overwrite", options.Overwrite, False),
     ("skip_existing", options.SkipExisting, False),
     ("dry_run", options.DryRun, False),
     ("to", options.To, None),
-    ("out_dtype", options.OutDtype, None),
-    ("pack", options.Pack, None),
     ("fsync", options.Fsync, None),
-    ("no_provenance", options.NoProvenance, False),
-    ("device", options.Device, "cpu"),
+)
+"""Where outputs go, whatever is in them."""
+
+REPORTING: tuple[tuple[str, Any, Any], ...] = (
     ("jobs", options.Jobs, "auto"),
     ("max_memory", options.MaxMemory, "64MiB"),
     ("report", options.Report, "table"),
@@ -64,6 +59,22 @@ _SHARED: tuple[tuple[str, Any, Any], ...] = (
     ("verbose", options.Verbose, False),
     ("color", options.Color, "auto"),
     ("debug", options.Debug, False),
+)
+"""How the work is done, and told of."""
+
+_SHARED: tuple[tuple[str, Any, Any], ...] = (
+    *FITTING,
+    ("axes", options.Axes, None),
+    ("broadcast", options.Broadcast, False),
+    ("tensor", options.Tensor, None),
+    ("exclude", options.Exclude, None),
+    *OUTPUTS,
+    ("residual", options.Residual, None),
+    ("out_dtype", options.OutDtype, None),
+    ("pack", options.Pack, None),
+    ("no_provenance", options.NoProvenance, False),
+    ("device", options.Device, "cpu"),
+    *REPORTING,
 )
 
 WORKING = tuple(item for item in _SHARED if item[0] not in {*DECIDING, "tensor", "exclude", "residual"})
@@ -89,9 +100,11 @@ def _run(name: str, rule: type[Rule], given: Mapping[str, Any], outside: Outside
     return carry_out(given, outside, lambda moments: request_of(name, rule, given, moments=moments))
 
 
-def carry_out(given: Mapping[str, Any], outside: Outside, make: Callable[[bool], Request]) -> int:
-    """Make a request, told whether its report tells means and norms, do it over the inputs, and report; returns the
-    exit status."""
+def carry_out(
+    given: Mapping[str, Any], outside: Outside, make: Callable[[bool], Request], unpack: Given | None = None
+) -> int:
+    """Make a request, told whether its report tells means and norms, do it over the inputs (or `unpack` them), and
+    report; returns the exit status."""
     kind = _kind(given)
     inputs = inputs_of(given, outside)
     request = make(kind in ("json", "ndjson", "tsv"))
@@ -103,7 +116,13 @@ def carry_out(given: Mapping[str, Any], outside: Outside, make: Callable[[bool],
     with outside.progress(given["color"], enabled=_wants_progress(given)) as bar:
         bar.start(_total(jobs) * request.passes)
         done = _events(outside) if kind == "ndjson" else None
-        result = Executor(request, progress=bar, done=done, copies=outside.alone, part=inputs.is_part).run(jobs)
+        common: dict[str, Any] = {"progress": bar, "done": done, "copies": outside.alone, "part": inputs.is_part}
+        if unpack is None:
+            result = Executor(request, **common).run(jobs)
+        else:
+            from threshcli.executors.unpack import Unpacker
+
+            result = Unpacker(request, **common, given=unpack).run(jobs)
     return conclude(result, kind, outside, given["color"], given["verbose"])
 
 

@@ -6,13 +6,13 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from threshcli.engine.copies import Part, work_together
 from threshcli.engine.ledger import Ledger, crc_of, require
 from threshcli.engine.maps import MapSources
 from threshcli.engine.outcome import file_result
-from threshcli.engine.reading import read_elements
+from threshcli.engine.reading import Bytes, read_elements
 from threshcli.engine.sizes import Settings
 from threshcli.engine.tensor import TensorWork
 from threshcli.engine.units import Unit, checked_inline, units_of
@@ -23,7 +23,7 @@ from threshcli.plan.request import Request
 from threshcli.plan.tensors import TensorPlan
 from threshcli.results import FileResult
 from threshcli.stats import Counts
-from threshcli.storage.local import Source, Target
+from threshcli.storage.local import Target
 from threshcli.thresholds.base import Mapped
 from threshcli.tiles import Tile
 
@@ -44,10 +44,18 @@ class _Found(NamedTuple):
     met: list[tuple[int, int]]
 
 
+class Input(Bytes, Protocol):
+    """What a file is read from: itself, or what is made of it."""
+
+    def hold(self) -> None: ...
+
+    def check_unchanged(self) -> None: ...
+
+
 class FileRun:
     """The work on one planned file."""
 
-    def __init__(self, request: Request, plan: FilePlan, source: Source, settings: Settings) -> None:
+    def __init__(self, request: Request, plan: FilePlan, source: Input, settings: Settings) -> None:
         self._request, self._plan, self._source, self._settings = request, plan, source, settings
         self._counts: dict[tuple[int, int], Counts] = {}
         self._read, self._written, self._left = Ledger(), Ledger(), Ledger()

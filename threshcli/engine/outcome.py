@@ -88,7 +88,7 @@ def _tensor_result(plan: TensorPlan, counts: Counts | None, used: Used, moments:
         shape=plan.tensor.shape,
         dtype=plan.tensor.dtype.name,
         out_dtype=plan.out.dtype.name if plan.packed is None else plan.packed.stored.dtype.name,
-        packing=None if plan.packed is None else plan.packed.packing,
+        packing=plan.unpacked if plan.packed is None else plan.packed.packing,
         applied=plan.applied,
         reason=plan.reason,
         threshold=used,

@@ -100,6 +100,8 @@ class Packing(ABC):
     name: ClassVar[str]
     formats: ClassVar[tuple[str, ...] | None] = None
     """The containers that can hold it; None for all."""
+    keys: ClassVar[tuple[str, ...]] = ()
+    """What `metadata` writes under: gone when all is unpacked."""
     measured: ClassVar[bool] = False
     """Whether the size of what is written depends on the data."""
 

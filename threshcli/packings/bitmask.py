@@ -69,7 +69,7 @@ class Bitmask(Packing):
             parts = [numbers.get(f"{prefix}.{part}") for part in _PARTS]
             if prefix != name and None not in parts:
                 if prefix + _WEIGHT in numbers:
-                    raise InputError(f"holds {prefix + _WEIGHT!r} twice, packed and as it is")
+                    raise _damaged(prefix + _WEIGHT, "it is there as it was, too")
                 found.append(_folded(prefix, [number for number in parts if number is not None], contents, reader))
         return found
 
@@ -182,17 +182,14 @@ class _Matrix(Folded):
                 expected = _row_offsets(stays, tile, columns) + seen
                 raw = reader.read(self.offsets[3] + 8 * first, 8 * len(expected))
                 if not np.array_equal(np.frombuffer(raw, "<i8"), expected):
-                    raise self._damaged("its row_offsets are not those of its bitmask")
+                    raise _damaged(self.name, "its row_offsets are not those of its bitmask")
             self.marks.append(seen)
             seen += int(np.count_nonzero(stays))
         empty = tiles(0 if columns else rows, _MARK)  # rows of no elements
         if any(any(reader.read(self.offsets[3] + 8 * some.start, 8 * some.count)) for some in empty):
-            raise self._damaged("its row_offsets are not those of its bitmask")
+            raise _damaged(self.name, "its row_offsets are not those of its bitmask")
         if seen != self.values:
-            raise self._damaged(f"its bitmask has {seen:,} bits set for {self.values:,} values")
-
-    def _damaged(self, what: str) -> InputError:
-        return InputError(f"the packed tensor {self.name!r} is damaged: {what}", hint="copy or write it again")
+            raise _damaged(self.name, f"its bitmask has {seen:,} bits set for {self.values:,} values")
 
     def elements(self, reader: Reader, start: int, stop: int) -> memoryview:
         mark, itemsize = start // _MARK, self.dtype.itemsize
@@ -222,21 +219,26 @@ class _Matrix(Folded):
         return np.concatenate(found).view(np.bool_)
 
 
+def _damaged(name: str, what: str) -> InputError:
+    return InputError(f"the packed tensor {name!r} is damaged: {what}", hint="copy it or write it again")
+
+
 def _folded(prefix: str, numbers: list[int], contents: Contents, reader: Reader) -> _Matrix:
     """A matrix from its parts, whose dtypes and shapes are checked."""
     parts = [contents.tensors[number] for number in numbers]
     shape, compressed, bitmask, offsets = parts
     name = prefix + _WEIGHT
     if shape.dtype is not INT64 or shape.shape != (2,):
-        raise InputError(f"the packed tensor {name!r} is no matrix: its shape is {_told(shape)}")
+        raise _damaged(name, f"its shape is {_told(shape)}, where a matrix has int64 of shape [2]")
     rows, columns = (int(length) for length in np.frombuffer(reader.read(shape.view.offset, 16), "<i8"))
-    expected = ((bitmask, UINT8, (rows, -(-columns // 8))), (offsets, INT64, (rows,)))
-    wrong = [part for part, dtype, extent in expected if part.dtype is not dtype or part.shape != extent]
-    if min(rows, columns) < 0 or wrong:
-        what = f"its {wrong[0].name.rpartition('.')[2]} is {_told(wrong[0])}" if wrong else "no matrix has that"
-        raise InputError(f"the packed tensor {name!r} of shape [{rows}, {columns}] is damaged: {what}")
+    if min(rows, columns) < 0:
+        raise _damaged(name, f"its shape is [{rows}, {columns}]")
+    for part, dtype, extent in ((bitmask, UINT8, (rows, -(-columns // 8))), (offsets, INT64, (rows,))):
+        if part.dtype is not dtype or part.shape != extent:
+            kind = part.name.rpartition(".")[2]
+            raise _damaged(name, f"its shape is [{rows}, {columns}], and its {kind} {_told(part)}")
     if compressed.dtype.kind == "opaque" or len(compressed.shape) != 1:
-        raise InputError(f"the packed tensor {name!r} has values that cannot be unpacked: {_told(compressed)}")
+        raise _damaged(name, f"its values are {_told(compressed)}")
     places = tuple(part.view.offset for part in parts)
     return _Matrix(tuple(numbers), name, compressed.dtype, (rows, columns), places, math.prod(compressed.shape))
 

@@ -28,6 +28,7 @@ class Bits(Packing):
     `np.unpackbits(packed, count=n).reshape(shape)` is the way back. Bits past the last element are 0."""
 
     name = "bits"
+    keys = (_KEY,)
 
     def check(self, rule: Rule, cuts: int) -> None:
         written = list(rule.written(cuts) or ())
@@ -118,7 +119,8 @@ def _said(contents: Contents) -> dict[str, tuple[DType, tuple[int, ...]]]:
         raise InputError(f"its metadata {_KEY!r} does not tell of masks", hint="write the file again")
     missing = sorted(found.keys() - {tensor.name for tensor in contents.tensors})
     if missing:
-        raise InputError(f"its metadata tells of a mask {missing[0][:80]!r}, which is not there")
+        what = f"its metadata tells of a mask {missing[0][:80]!r}, which is not there"
+        raise InputError(what, hint="write the file again")
     return {name: (DTYPES[entry["dtype"]], tuple(entry["shape"])) for name, entry in found.items()}
 
 
@@ -130,6 +132,8 @@ def _is_entry(entry: Any) -> bool:
 
 def _guessed(candidates: list[tuple[int, Tensor]], given: Given) -> dict[str, tuple[DType, tuple[int, ...]]]:
     """What a user says of masks that say nothing of themselves."""
+    if len(candidates) == len(given.like) == 1:
+        given = Given(like={candidates[0][1].name: next(iter(given.like.values()))})
     if given.shape is not None:
         if len(candidates) != 1:
             raise UsageError(

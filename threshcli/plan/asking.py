@@ -56,7 +56,7 @@ def step_of(name: str, rule: type[Rule], given: Mapping[str, Any]) -> Step:
         specs=specs,
         fit=fit,
         axes=axes_of(given["axes"]),
-        out_dtype=_out_dtype(given["out_dtype"]),
+        out_dtype=dtype_of(given["out_dtype"]),
         broadcast=given["broadcast"],
     )
 
@@ -164,7 +164,8 @@ def _thresholds_of(asked: Mapping[Slot, Sequence[str]]) -> tuple[dict[str, str],
     return specs, parsed
 
 
-def _out_dtype(name: str | None) -> DType | None:
+def dtype_of(name: str | None) -> DType | None:
+    """The dtype that `--out-dtype` names; None for that of the input."""
     if name is None or name == "keep":
         return None
     if name not in DTYPES:

@@ -45,7 +45,8 @@ def packed(
     left: dict[str, list[str]] = {}
     for plan in tensors:
         if plan.applied:
-            packing.check(plan.rule, sum(map(cuts_of, plan.bounds.values())))
+            last = plan.steps[-1]
+            packing.check(last.rule, sum(map(cuts_of, last.bounds.values())))
         reason = packing.refusal(plan.out) if plan.applied else None
         if reason is not None:
             left.setdefault(reason, []).append(plan.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from threshcli.dtypes import Real
 from threshcli.plan.request import Entry, Request, Step, by_slot, without_folder
@@ -32,6 +32,18 @@ def provenance(
         found["thresholds"] = used
     if before is not None:
         found["before"] = history(before)
+    return found
+
+
+def without_packing(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Metadata of which the recipe does not tell that the output was packed."""
+    found = dict(metadata)
+    try:
+        told = json.loads(found.get(KEY, ""))
+    except (ValueError, RecursionError):
+        return found
+    if isinstance(told, dict) and told.pop("pack", None) is not None:
+        found[KEY] = json.dumps(told, sort_keys=True)
     return found
 
 

@@ -40,6 +40,8 @@ class TensorPlan(NamedTuple):
     packed: Packed | None = None
     """How it is stored, if not element by element; then `places` are those of its parts."""
     places: tuple[int, ...] = ()
+    unpacked: str | None = None
+    """How it is packed in the input, if it is."""
     step: Step | None = None
     """What is done, if it is one step; None where nothing is, or where nobody but the engine's caller knows."""
     chain: tuple[TensorPlan, ...] = ()

@@ -164,7 +164,7 @@ class Summary:
             Cell() if total else _dtypes(tensors),
             *([Cell() if total else _rules(tensors)] if self.several else []),
             Cell() if total else _threshold(self.run.operator, tensors),
-            Cell("copied" if copied else totals.share(self.chosen)),
+            Cell(_unworked(tensors) if copied else totals.share(self.chosen)),
             *([self._asked(tensors, total)] if self.ranked else []),
             _joined(totals.share("zeros_before"), "->", totals.share("zeros_after")),
             _unsound(totals),
@@ -187,7 +187,10 @@ def brief(file: FileResult) -> str:
 
 
 def _dtypes(tensors: Sequence[TensorResult]) -> Cell:
-    pairs = dict.fromkeys((item.dtype, item.packing or item.out_dtype) for item in tensors)
+    pairs = dict.fromkeys(
+        (item.dtype, item.packing or item.out_dtype) if item.applied else (item.packing or item.dtype, item.out_dtype)
+        for item in tensors
+    )
     found = [before if before == after else f"{before} -> {after}" for before, after in pairs]
     several = f"{len(found)} dtypes"
     if len(found) > 2:
@@ -204,6 +207,11 @@ def _threshold(operator: str, tensors: Sequence[TensorResult]) -> Cell:
     own = {item.operator for item in tensors if item.applied}
     operator = operator or (own.pop() if len(own) == 1 else "")
     return Cell(cuts.describe(operator, tensors), fold="end", brief=cuts.describe(operator, tensors, specs=False))
+
+
+def _unworked(tensors: Sequence[TensorResult]) -> str:
+    """What became of tensors that no rule was applied to."""
+    return "unpacked" if any(item.packing for item in tensors) else "copied"
 
 
 def _joined(before: str, joint: str, after: str) -> Cell:

@@ -76,7 +76,8 @@ def _closing(summary: Summary) -> Iterator[str]:
 
 def _effort(run: RunResult, totals: Totals) -> str:
     """Elements, time and speed, the device, bytes."""
-    done = totals.elements if totals.counts else 0
+    unpacked = sum(item.elements for item in tensors_of(run) if item.packing)
+    done = totals.elements if totals.counts else unpacked
     speed = f", {figures.rate(done, run.seconds)}" if done and run.seconds > _SHORTEST else ""
     read = figures.size(sum(file.bytes_in for file in run.files))
     written = figures.size(sum(file.bytes_out for file in run.files))

@@ -1,0 +1,55 @@
+"""Packed tensors as they were before, file by file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from threshcli.engine.files import FileRun
+from threshcli.engine.unfolding import Unfolded
+from threshcli.errors import ThreshError, UsageError
+from threshcli.executors.checkpoint import failed
+from threshcli.executors.local import Executor
+from threshcli.packings.base import Given
+from threshcli.plan.files import read_header
+from threshcli.plan.index import is_index
+from threshcli.plan.names import Job
+from threshcli.plan.unpacking import plan_unpacking
+from threshcli.results import FileResult
+from threshcli.storage import local
+
+
+@dataclass(frozen=True, slots=True)
+class Unpacker(Executor):
+    """An executor that applies no rule and unpacks what is packed."""
+
+    given: Given = field(default_factory=Given)
+    """What the user says of tensors that do not tell."""
+
+    def _results(self, job: Job, work: Any, number: int) -> Iterator[FileResult]:
+        if not is_index(job.input):
+            yield self._attempt(job, work, (number, 0))
+            return
+        hint = "name its shards in place of the index, which would not be true of what is unpacked"
+        yield failed(job, UsageError("stands for a whole checkpoint", hint=hint))
+
+    def _file(self, job: Job, work: Any, number: Any) -> FileResult:
+        began = time.perf_counter()
+        with local.Source(job.input) as source:
+            plan, folded = plan_unpacking(self.request, job, source, self.given)
+            if self.request.names.dry_run:
+                return self._planned(plan, began, "dry-run")
+            unfolded = Unfolded(source, folded)
+            self._make_folders(plan, work)
+            return FileRun(self.request, plan, unfolded, work.settings).run(began)
+
+
+def shapes_of(path: str) -> dict[str, Any]:
+    """Dtypes and shapes of the tensors in a file, by their names."""
+    try:
+        contents, _ = read_header(path)
+    except ThreshError as error:
+        raise error.located(path) from error
+    return {tensor.name: (tensor.dtype, tensor.shape) for tensor in contents.tensors}
