@@ -255,3 +255,12 @@ def test_a_threshold_that_keeps_everything_gives_back_the_file(value: object, tm
     ran = thresh("clamp", tmp_path / "x.pt", "--low", "-inf", "-o", tmp_path / "y.pt", "-q")
     assert ran.status == 0, ran.err
     assert alike(loaded(sound((tmp_path / "y.pt").read_bytes())), value)
+
+
+def test_further_names_of_a_tensor_are_told() -> None:
+    """The same object again, a view like it, a Parameter; not those that have a tensor of their own."""
+    shared, weight = torch.arange(4.0), torch.nn.Parameter(torch.ones(2))
+    contents = read(saved({"a": shared, "b": [shared, shared[:], shared[1:]], "w": weight, "v": {"w": weight}}))
+    assert [tensor.name for tensor in contents.tensors] == ["a", "b.2", "w"]
+    assert sorted(contents.tied) == [("b.0", 0), ("b.1", 0), ("v.w", 2)]
+    assert read(saved([torch.ones(1), torch.ones(1)])).tied == ()

@@ -80,6 +80,7 @@ def test_help_imports_neither_torch_nor_numpy(arguments: tuple[str, ...], sample
         ("stats", "x.npy", "--percentiles", "101"),
         ("sweep", "x.npy", "-t", "0:1:0.1,much"),
         ("check", "x.npy", "--allow", "everything"),
+        ("diff", "x.npy", "x.npy", "--rtol", "much"),
         ("check", "x.npy", "--fail-if", "much>0"),
     ],
     ids=" ".join,
@@ -95,6 +96,7 @@ def test_every_format_does_without_torch_on_the_cpu(name: str, samples: Path) ->
     assert "torch" not in heavy("gradient", name, "-t", "0.5", "-O", "out", cwd=samples)
     assert "torch" not in heavy("info", name, cwd=samples)
     assert "torch" not in heavy("check", name, cwd=samples)
+    assert "torch" not in heavy("diff", name, name, cwd=samples)
 
 
 def test_a_numpy_file_does_without_the_parser_of_other_formats(samples: Path) -> None:

@@ -152,3 +152,14 @@ def ordered_strides(shape: tuple[int, ...], order: tuple[int, ...]) -> tuple[int
     """The strides of a dense tensor whose axes lie in this order, from slowest to fastest."""
     dense = row_major(tuple(shape[axis] for axis in order))
     return tuple(dense[order.index(axis)] for axis in range(len(shape)))
+
+
+def index_of(position: int | None, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The index of an element of a C-ordered tensor from its position; None of None."""
+    if position is None:
+        return None
+    index = []
+    for length in reversed(shape):
+        position, rest = divmod(position, length)
+        index.append(rest)
+    return tuple(reversed(index))

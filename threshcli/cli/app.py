@@ -20,7 +20,7 @@ HELP = """Apply thresholds to tensor files (.npy, .safetensors, .pt).
 The rule says what happens to each element, the threshold where the value to compare with comes from. Every rule
 works with every threshold, format, dtype and device. Inputs are never changed unless --in-place is given.
 """
-LOOKING = ("info", "solve", "stats", "sweep", "hist", "check")
+LOOKING = ("info", "solve", "stats", "sweep", "hist", "check", "diff")
 """The commands that only look: a module here each, whose `command` makes the function behind it."""
 SEVERAL = ("run",)
 """Those that apply rules and are none; modules likewise."""

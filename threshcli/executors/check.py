@@ -25,7 +25,8 @@ from threshcli.storage.local import Source
 from threshcli.studies.base import VALUE
 from threshcli.studies.summary import summary
 from threshcli.studies.unsound import Found, Unsound, above, unsound
-from threshcli.verdicts import VALUES, FileCheck, Index, TensorCheck
+from threshcli.tiles import index_of
+from threshcli.verdicts import VALUES, FileCheck, TensorCheck
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,10 +121,10 @@ class _Checker:
             **item.about(),
             nan=found.nan.count,
             inf=found.inf.count,
-            first_nan=_index(found.nan.first, shape),
-            first_inf=_index(found.inf.first, shape),
+            first_nan=index_of(found.nan.first, shape),
+            first_inf=index_of(found.inf.first, shape),
             invalid=invalid.count,
-            first_invalid=_index(invalid.first, shape),
+            first_invalid=index_of(invalid.first, shape),
             damaged=damaged,
             conditions=held,
             bad=bad or damaged or bool(invalid.count or held),
@@ -189,17 +190,6 @@ def _holding(
         value = values[condition.name]
         if value is not None and condition.holds(value, elements):
             yield condition.text, value
-
-
-def _index(position: int | None, shape: tuple[int, ...]) -> Index | None:
-    """The index of an element from its place in C order."""
-    if position is None:
-        return None
-    found = []
-    for length in reversed(shape):
-        position, rest = divmod(position, length)
-        found.append(rest)
-    return tuple(reversed(found))
 
 
 def _common(item: TensorResult) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -146,7 +147,7 @@ class Examiner:
                 names += names_of(contents, path)
                 found = list(self.subjects(path, source, contents))
                 if not lenient:
-                    _verify(source, contents, path, found)
+                    verify(source, contents, path, (item.piece for item in found if isinstance(item, Subject)))
                 subjects += found
                 if source.path != path and path not in self.held:
                     self.held[path] = source
@@ -181,7 +182,7 @@ class Examiner:
         if self.strict:
             self.means.selection.check(names_of(contents, path))
         found = list(self.subjects(path, source, contents))
-        _verify(source, contents, path, found)
+        verify(source, contents, path, (item.piece for item in found if isinstance(item, Subject)))
         for item in found:
             yield look(item) if isinstance(item, Subject) else item
 
@@ -222,13 +223,14 @@ def about(name: str, tensor: Tensor) -> dict[str, Any]:
     }
 
 
-def _verify(source: Source, contents: Contents, path: str, found: Sequence[Subject | TensorResult]) -> None:
+def verify(source: Source, contents: Contents, path: str, pieces: Iterable[Piece]) -> None:
     """Compare the stored CRC-32, where the container has any, of all that will be read: once a file, since reading a
     header again for every tensor of a large one takes longer than the tensors."""
-    offsets = [item.piece.view.offset for item in found if isinstance(item, Subject)]
+    offsets = sorted(piece.view.offset for piece in pieces)
     try:
         for region in contents.regions:
-            if any(region.offset <= offset < region.offset + region.size for offset in offsets):
+            at = bisect_left(offsets, region.offset)
+            if at < len(offsets) and offsets[at] < region.offset + region.size:
                 require(region, crc_of(source.read, region))
     except ThreshError as error:
         raise error.located(path) from error

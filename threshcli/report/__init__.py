@@ -13,7 +13,7 @@ from threshcli.report.terminal import Terminal
 from threshcli.results import RunResult
 
 Kind = Literal["table", "json", "ndjson", "tsv", "none"]
-LOOKING = ("stats", "sweep", "hist", "check")
+LOOKING = ("stats", "sweep", "hist", "check", "diff")
 """The commands that look at elements: a module here each, whose `table` and `document` report what was found."""
 
 
