@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import threading
@@ -202,6 +203,28 @@ def test_files_of_two_folders_are_compared_by_their_names(folder: Path) -> None:
     Path("a/same.npy").write_bytes(b"nothing")
     ran = thresh("diff", "a", "b")
     assert (ran.status, ran.lines[0]) == (3, "thresh: error: a/same.npy: is in no format that thresh knows")
+
+
+def test_an_index_stands_for_all_shards(folder: Path) -> None:
+    """Compared with another, and with one file of all tensors; errors name the shard, or the index."""
+    tensors_ = {f"w{number}": torch.full((3,), float(number)) for number in range(4)}
+    save_file(tensors_, "whole.safetensors")
+    for name, cuts in (("a", (0, 2, 4)), ("b", (0, 1, 4))):
+        Path(name).mkdir()
+        shards = [dict(list(tensors_.items())[first:last]) for first, last in itertools.pairwise(cuts)]
+        for number, shard in enumerate(shards):
+            save_file(shard, f"{name}/s{number}.safetensors")
+        listed = {key: f"s{number}.safetensors" for number, shard in enumerate(shards) for key in shard}
+        Path(name, "x.index.json").write_text(json.dumps({"weight_map": listed}))
+    for one, other in itertools.product(["a/x.index.json", "b/x.index.json", "whole.safetensors"], repeat=2):
+        assert thresh("diff", one, other).status == 0
+    tensors_["w3"][1] = 7
+    save_file({name: tensors_[name] for name in ("w2", "w3")}, "a/s1.safetensors")
+    assert tensors("a/x.index.json", "whole.safetensors", "-k", "w[23]", status=1) == {"w2": [], "w3": ["values"]}
+    save_file({"w3": tensors_["w3"]}, "a/s1.safetensors")
+    refused(thresh("diff", "a/x.index.json", "b/x.index.json"), 4, "a/x.index.json: lists tensor 'w2'")
+    Path("a/s1.safetensors").unlink()
+    refused(thresh("diff", "b/x.index.json", "a/x.index.json"), 4, "a/s1.safetensors: no such file")
 
 
 def test_rows_are_limited_unless_all_are_asked_for(folder: Path) -> None:

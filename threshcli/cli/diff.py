@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +13,7 @@ from threshcli.cli.command import conclude
 from threshcli.cli.outside import Outside
 from threshcli.errors import ConditionFalse, UsageError
 from threshcli.plan.inputs import STDIN, Search, gather
+from threshcli.report import Kind
 from threshcli.spec import Number
 
 if TYPE_CHECKING:
@@ -73,22 +74,7 @@ def command(outside: Outside) -> Callable[..., int]:
         color: options.Color = "auto",
         debug: options.Debug = False,
     ) -> int:
-        given = locals()
-        limits = {name: _limit(name, given[name]) for name in ("rtol", "atol")}
-        for name in ("rtol", "atol", "nan_differs", "ignore_dtype"):
-            if bits and given[name]:
-                raise UsageError(f"--bits and --{name.replace('_', '-')} exclude each other", hint="choose one of them")
-        means = _looking.means_of(given | {"magnitude": True})
-        from threshcli.engine.differing import Tolerance
-        from threshcli.executors.diff import Asked, compare, found_differences
-
-        pairs = _pairs(a, b, Search(recursive=recursive, patterns=tuple(glob or ())))
-        tolerance = Tolerance(**limits, nan_equal=not nan_differs, bits=bits)
-        asked = Asked(tolerance=tolerance, ignore_dtype=ignore_dtype, metadata=metadata)
-        names = ("nan_differs", "bits", "ignore_dtype", "metadata", "max")
-        run = compare({**limits, **{name: given[name] for name in names}}, pairs, means, asked)
-        status = conclude(run, "none" if quiet else "json" if json else "table", outside, color, verbose)
-        return status or (ConditionFalse.exit_code if found_differences(run) else 0)
+        return _run(locals(), outside)
 
     diff.__doc__ = """Compare two files of any formats: tensors, shapes, dtypes, values; exit status 1 if they differ.
 
@@ -100,6 +86,25 @@ def command(outside: Outside) -> Callable[..., int]:
     Example: thresh diff weights.safetensors pruned.safetensors --atol 1e-6
     """
     return diff
+
+
+def _run(given: Mapping[str, Any], outside: Outside) -> int:
+    limits = {name: _limit(name, given[name]) for name in ("rtol", "atol")}
+    for name in ("rtol", "atol", "nan_differs", "ignore_dtype"):
+        if given["bits"] and given[name]:
+            raise UsageError(f"--bits and --{name.replace('_', '-')} exclude each other", hint="choose one of them")
+    means = _looking.means_of({**given, "magnitude": True})
+    from threshcli.engine.differing import Tolerance
+    from threshcli.executors.diff import Asked, compare, found_differences
+
+    pairs = _pairs(given["a"], given["b"], Search(recursive=given["recursive"], patterns=tuple(given["glob"] or ())))
+    tolerance = Tolerance(**limits, nan_equal=not given["nan_differs"], bits=given["bits"])
+    asked = Asked(tolerance=tolerance, ignore_dtype=given["ignore_dtype"], metadata=given["metadata"])
+    names = ("nan_differs", "bits", "ignore_dtype", "metadata", "max")
+    run = compare({**limits, **{name: given[name] for name in names}}, pairs, means, asked)
+    kind: Kind = "none" if given["quiet"] else "json" if given["json"] else "table"
+    status = conclude(run, kind, outside, given["color"], given["verbose"])
+    return status or (ConditionFalse.exit_code if found_differences(run) else 0)
 
 
 def _limit(name: str, text: str | None) -> float:

@@ -17,9 +17,11 @@ from threshcli.engine.differing import Differences, Peak, Side, Tolerance, compa
 from threshcli.engine.population import Piece
 from threshcli.engine.sizes import tile_bytes, workers
 from threshcli.errors import ThreshError
-from threshcli.executors.examine import Means, about, attempted, names_of, verify
+from threshcli.executors.examine import Means, about, attempted, verify
 from threshcli.kernels.numpy import NumpyKernels
+from threshcli.plan.index import Roll, Shard, is_index, read_index
 from threshcli.plan.inputs import Input
+from threshcli.plan.names import display_name
 from threshcli.results import FileResult, RunResult
 from threshcli.storage.local import Source
 from threshcli.tiles import index_of
@@ -70,19 +72,48 @@ def found_differences(run: RunResult) -> bool:
     return any(isinstance(file, FileDiff) and not file.same for file in run.files)
 
 
-class _File(NamedTuple):
-    """One of two files, open: its tensors by name. A tensor without a name has that of the file's stem in `shown`."""
+class _Part(NamedTuple):
+    """An open file: one of the two, or a shard of it."""
 
     path: str
     source: Source
     contents: Contents
-    tensors: dict[str, Tensor]
-    shown: dict[str, str]
+
+
+class _Held(NamedTuple):
+    """A tensor, and the part that it is in."""
+
+    tensor: Tensor
+    part: _Part
+
+    @property
+    def side(self) -> Side:
+        return Side(self.part.source, self.tensor.view, self.tensor.dtype)
+
+
+class _File(NamedTuple):
+    """One of two files, open: its tensors by name; one without a name is shown under that of the file's stem."""
+
+    path: str
+    parts: tuple[_Part, ...]
+    tensors: dict[str, _Held]
 
     @property
     def lone(self) -> bool:
         """Whether it holds one tensor, and gives no name to it."""
         return list(self.tensors) == [""]
+
+    @property
+    def size(self) -> int:
+        return sum(part.source.size for part in self.parts)
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        return {key: value for part in self.parts for key, value in part.contents.metadata.items()}
+
+    @property
+    def format(self) -> str:
+        return self.parts[0].contents.container
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,35 +130,35 @@ class _Differ:
             path = str(pair.a or pair.b)
             return FileDiff(input=path, output=None, status="read", only="b" if pair.a is None else "a")
         with ExitStack() as stack:
-            a, b = (_located(path, partial(_opened, path, stack)) for path in (pair.a, pair.b))
+            a, b = (_opened(path, stack) for path in (pair.a, pair.b))
             matched = list(_matched(a, b))
             if self.strict:
                 self.means.selection.check([name for name, _, _ in matched])
             chosen = [item for item in matched if self.means.selection.chosen(item[0])]
-            for file, found in ((a, [item[1] for item in chosen]), (b, [item[2] for item in chosen])):
-                _located(file.path, partial(_verified, file, found))
-            tensors = tuple(self._tensor(*item, a, b) for item in chosen)
-            for file in (a, b):
-                _located(file.path, file.source.check_unchanged)
+            _verified([held for _, *both in chosen for held in both if held is not None])
+            tensors = tuple(self._tensor(*item) for item in chosen)
+            for part in (*a.parts, *b.parts):
+                _located(part.path, part.source.check_unchanged)
         return FileDiff(
             input=a.path,
             output=None,
             other=b.path,
             status="read",
-            format=a.contents.container,
-            other_format=b.contents.container,
-            bytes_in=a.source.size,
-            other_bytes=b.source.size,
+            format=a.format,
+            other_format=b.format,
+            bytes_in=a.size,
+            other_bytes=b.size,
             seconds=time.perf_counter() - began,
             tensors=tensors,
-            keys=_keys(a.contents.metadata, b.contents.metadata) if self.asked.metadata else (),
+            keys=_keys(a.metadata, b.metadata) if self.asked.metadata else (),
         )
 
-    def _tensor(self, name: str, a: Tensor | None, b: Tensor | None, left: _File, right: _File) -> TensorDiff:
+    def _tensor(self, name: str, left: _Held | None, right: _Held | None) -> TensorDiff:
         """How the two versions of a tensor differ."""
-        if a is None or b is None:
-            (only,) = (about(name, one) for one in (a, b) if one is not None)
-            return TensorDiff(**only, applied=False, differs=("only in b",) if a is None else ("only in a",))
+        if left is None or right is None:
+            (only,) = (about(name, one.tensor) for one in (left, right) if one is not None)
+            return TensorDiff(**only, applied=False, differs=("only in b",) if left is None else ("only in a",))
+        a, b = left.tensor, right.tensor
         fields = about(name, a) | {"applied": False, "other_shape": b.shape, "other_dtype": b.dtype.name}
         differs: list[Difference] = []
         if a.dtype is not b.dtype and not self.asked.ignore_dtype:
@@ -137,8 +168,7 @@ class _Differ:
         if not comparable(a.dtype, b.dtype) or (self.asked.tolerance.bits and a.dtype is not b.dtype):
             reason = f"{a.dtype.name} and {b.dtype.name} cannot be compared"
             return TensorDiff(**fields, differs=("dtype",), reason=reason)
-        one, other = Side(left.source, a.view, a.dtype), Side(right.source, b.view, b.dtype)
-        found = differences(one, other, self.asked.tolerance, self.crew, tile_bytes(self.means, "cpu"))
+        found = differences(left.side, right.side, self.asked.tolerance, self.crew, tile_bytes(self.means, "cpu"))
         if found.count:
             differs.append("values")
         return TensorDiff(**fields | {"applied": True}, differs=tuple(differs), **_told(found, a.view.shape, a.dtype))
@@ -157,18 +187,31 @@ def _told(found: Differences, shape: Index, dtype: DType) -> dict[str, Any]:
 
 
 def _opened(path: str, stack: ExitStack) -> _File:
+    """A file, or the shards that its index names; errors are said of the one that is at fault."""
+    index = read_index(path) if is_index(path) else None
+    parts = tuple(_located(one, partial(_part, one, stack)) for one in ([path] if index is None else index.shards))
+    if index is not None:
+        roll = Roll(index)
+        for name, part in zip(index.listed, parts, strict=True):
+            _located(path, partial(roll.call, Shard.of(name, part.contents)))
+    tensors = {tensor.name: _Held(tensor, part) for part in parts for tensor in part.contents.tensors}
+    for part in parts:
+        tensors |= {name: _Held(part.contents.tensors[place], part) for name, place in part.contents.tied}
+    return _File(path, parts, tensors)
+
+
+def _part(path: str, stack: ExitStack) -> _Part:
     source = stack.enter_context(Source(path))
-    contents = containers.identify(source).read(source)
-    tensors = {tensor.name: tensor for tensor in contents.tensors}
-    tensors |= {name: contents.tensors[index] for name, index in contents.tied}
-    shown = dict(zip((tensor.name for tensor in contents.tensors), names_of(contents, path), strict=True))
-    return _File(path, source, contents, tensors, shown)
+    return _Part(path, source, containers.identify(source).read(source))
 
 
-def _verified(file: _File, tensors: Sequence[Tensor | None]) -> None:
+def _verified(held: Sequence[_Held]) -> None:
     """Compare the checksums that are stored of what will be read."""
-    pieces = (Piece(file.path, file.path, (), one.view, one.dtype) for one in tensors if one is not None)
-    verify(file.source, file.contents, file.path, pieces)
+    parts = {id(one.part): one.part for one in held}
+    for identity, part in parts.items():
+        tensors = [one.tensor for one in held if id(one.part) == identity]
+        pieces = (Piece(part.path, part.path, (), tensor.view, tensor.dtype) for tensor in tensors)
+        verify(part.source, part.contents, part.path, pieces)
 
 
 def _located(path: str, work: Callable[[], Any]) -> Any:
@@ -179,14 +222,14 @@ def _located(path: str, work: Callable[[], Any]) -> Any:
         raise error.located(path) from error
 
 
-def _matched(a: _File, b: _File) -> Iterator[tuple[str, Tensor | None, Tensor | None]]:
+def _matched(a: _File, b: _File) -> Iterator[tuple[str, _Held | None, _Held | None]]:
     """The tensors of both under their names. One that has none is compared with the only one of the other file."""
     if len(a.tensors) == len(b.tensors) == 1 and (a.lone or b.lone):
         (left,), (right,) = a.tensors.items(), b.tensors.items()
-        yield left[0] or right[0] or a.shown[""], left[1], right[1]
+        yield left[0] or right[0] or display_name(a.path), left[1], right[1]
         return
     for name in dict.fromkeys([*a.tensors, *b.tensors]):
-        yield name or a.shown.get(name) or b.shown[name], a.tensors.get(name), b.tensors.get(name)
+        yield name or display_name(a.path if name in a.tensors else b.path), a.tensors.get(name), b.tensors.get(name)
 
 
 def _keys(a: Mapping[str, str], b: Mapping[str, str]) -> tuple[tuple[str, str | None, str | None], ...]:
