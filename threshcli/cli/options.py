@@ -160,7 +160,15 @@ Residual = Annotated[
     ),
 ]
 Overwrite = Annotated[bool, _option("--overwrite", help="Replace outputs that exist.", panel=OUTPUT)]
-SkipExisting = Annotated[bool, _option("--skip-existing", help="Leave outputs that exist, and go on.", panel=OUTPUT)]
+SkipExisting = Annotated[
+    bool,
+    _option(
+        "--skip-existing",
+        help="Leave outputs that are complete and what would be written; others are errors, or made again with "
+        "--overwrite.",
+        panel=OUTPUT,
+    ),
+]
 DryRun = Annotated[
     bool, _option("--dry-run", "-n", help="Show what would be done, from the headers; write nothing.", panel=OUTPUT)
 ]

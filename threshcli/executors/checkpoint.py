@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from threshcli.engine.comparing import different
 from threshcli.errors import InputError, ThreshError
 from threshcli.plan.checkpoint import CheckpointPlan, plan_checkpoint
 from threshcli.plan.files import OutputPlan
@@ -37,6 +38,7 @@ class CheckpointRun:
         began = time.perf_counter()
         try:
             plan = plan_checkpoint(self.request, self.job, self.maps, strict=self.strict)
+            done = self._is_done(plan)
             self.share(plan.jobs)
         except ThreshError as error:
             yield failed(self.job, error)
@@ -46,7 +48,20 @@ class CheckpointRun:
             result = self._shard(plan, shard, number)
             missing = missing or (result if result.status == "failed" else None)
             yield result
-        yield self._index(plan, began) if missing is None else self._without(missing)
+        yield self._index(plan, began, done=done) if missing is None else self._without(missing)
+
+    def _is_done(self, plan: CheckpointPlan) -> bool:
+        """Whether the index that would be written is there, with --skip-existing; OutputError where another is, unless
+        it may be replaced."""
+        output = plan.output
+        if not self.request.skip_existing or output is None or not output.replace:
+            return False
+        with Source(output.path) as there:
+            if there.size == len(plan.text) and there.read(0, there.size) == plan.text:
+                return True
+        if not self.request.overwrite:
+            raise different("and is not the index of this checkpoint", output.path)
+        return False
 
     def _shard(self, plan: CheckpointPlan, shard: Job, number: int) -> FileResult:
         try:
@@ -57,16 +72,16 @@ class CheckpointRun:
             return failed(shard, error)
         return self.attempt(shard, number)
 
-    def _index(self, plan: CheckpointPlan, began: float) -> FileResult:
+    def _index(self, plan: CheckpointPlan, began: float, *, done: bool) -> FileResult:
         try:
-            if plan.output is not None and self.status == "written":
+            if plan.output is not None and self.status == "written" and not done:
                 write(plan.output)
         except ThreshError as error:
             return failed(self.job, error)
         return FileResult(
             input=self.job.input,
             output=self.job.output,
-            status=self.status,
+            status="skipped" if done else self.status,
             format="index",
             bytes_in=len(plan.read.text),
             bytes_out=len(plan.text),

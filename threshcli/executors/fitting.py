@@ -91,6 +91,10 @@ class Fitting:
             shards = {(number, part): job for part, job in enumerate(jobs)}
             self.share(shards, stack, "the checkpoint", _by_file)
 
+    def has(self, number: Number) -> bool:
+        """Whether thresholds of a file are worked out already."""
+        return number in self._shared
+
     def known(self, number: Number, plan: FilePlan, source: local.Source, stack: ExitStack) -> Known:
         """The thresholds of a planned file, the `number`-th of the call; the stack closes the maps among them."""
         found: dict[tuple[int, str], Fixed | Spread | Mapped] = {}

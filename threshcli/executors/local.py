@@ -28,6 +28,7 @@ from threshcli.results import Failure, FileResult, FileStatus, RunResult
 from threshcli.storage import local
 
 if TYPE_CHECKING:
+    from threshcli.executors.existing import Existing
     from threshcli.executors.fitting import Fitting, Number
 
 _AT_ONCE = 1 << 16  # bytes of files that are read whole, with their headers, by one call of the system
@@ -153,8 +154,6 @@ class Executor:
             ).results()
 
     def _attempt(self, job: Job, work: _Work, number: Number) -> FileResult:
-        if self.request.skip_existing and job.output is not None and Path(job.output).exists():
-            return FileResult(input=job.input, output=job.output, status="skipped")
         try:
             return self._file(job, work, number)
         except ThreshError as error:
@@ -173,6 +172,10 @@ class Executor:
             if source.size <= _AT_ONCE and not self._plans_only:
                 source.hold()
             plan = work.planner.plan(job, source)
+            existing = self._existing(plan, work, number)
+            waits = existing is not None and not self._plans_only and existing.can_wait(plan)
+            if existing is not None and not waits and existing.is_done(plan, source):
+                return skipped(job)
             if self._plans_only:
                 return self._planned(plan, began, "dry-run")
             known = None
@@ -184,8 +187,20 @@ class Executor:
             if plan.unmeasured:
                 measured = Measuring(self.request, plan, source, work.settings).measured()
                 plan = work.planner.plan(job, source, known, measured)
+            if existing is not None and waits and existing.is_done(plan, source):
+                return skipped(job)
             self._make_folders(plan, work)
             return FileRun(self.request, plan, source, work.settings).run(began)
+
+    def _existing(self, plan: FilePlan, work: _Work, number: Number) -> Existing | None:
+        """Who knows whether the outputs of a file are there already, if that is of interest."""
+        outputs = (plan.output, plan.residual)
+        if not self.request.skip_existing or not any(output is not None and output.replace for output in outputs):
+            return None
+        from threshcli.executors.existing import Existing
+
+        shared = work.fitting is not None and work.fitting.has(number)
+        return Existing(self.request, work.planner, work.settings, shared)
 
     def _make_folders(self, plan: FilePlan, work: _Work) -> None:
         """Those of the outputs, where their names come from the inputs' folders."""
@@ -231,6 +246,11 @@ def make_folder(path: str) -> None:
 def _is_out_of_memory(error: Exception) -> bool:
     """Python's own error, or that of an accelerator's library, which is not imported here to be named."""
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+
+
+def skipped(job: Job) -> FileResult:
+    """A job whose outputs are there."""
+    return FileResult(input=job.input, output=job.output, status="skipped", residual=job.residual)
 
 
 def _failed(job: Job, error: ThreshError) -> FileResult:

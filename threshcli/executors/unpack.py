@@ -11,7 +11,7 @@ from threshcli.engine.files import FileRun
 from threshcli.engine.unfolding import Unfolded
 from threshcli.errors import ThreshError, UsageError
 from threshcli.executors.checkpoint import failed
-from threshcli.executors.local import Executor
+from threshcli.executors.local import Executor, skipped
 from threshcli.packings.base import Given
 from threshcli.plan.files import read_header
 from threshcli.plan.index import is_index
@@ -39,6 +39,9 @@ class Unpacker(Executor):
         began = time.perf_counter()
         with local.Source(job.input) as source:
             plan, folded = plan_unpacking(self.request, job, source, self.given)
+            existing = self._existing(plan, work, number)
+            if existing is not None and existing.is_done(plan, source, Unfolded(source, folded)):
+                return skipped(job)
             if self.request.names.dry_run:
                 return self._planned(plan, began, "dry-run")
             unfolded = Unfolded(source, folded)

@@ -6,6 +6,7 @@ of such a file, and what the engine has made of that, is worked out once; only p
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from threshcli import containers
@@ -35,14 +36,31 @@ class Planner:
     _settled: dict[_Kind, Settled] = field(default_factory=dict)
     _kept: int = 0
 
-    def plan(self, job: Job, source: Source, known: Known | None = None, measured: Measured | None = None) -> FilePlan:
-        """The plan of one input, open as `source`, as `plan_file` would make it."""
+    def plan(
+        self,
+        job: Job,
+        source: Source,
+        known: Known | None = None,
+        measured: Measured | None = None,
+        recipe: Mapping[str, str] | None = None,
+    ) -> FilePlan:
+        """The plan of one input, open as `source`, as `plan_file` would make it; with a `recipe` as `settle` has it."""
         head, contents = self._read(source)
-        own = head is None or known is not None or measured is not None or job.whole is not None
+        given = known is not None or measured is not None or recipe is not None
+        own = head is None or given or job.whole is not None
         kind = None if head is None or own else self._kind(head, job, contents)
         settled = None if kind is None else self._settled.get(kind)
         if settled is None:
-            settled = settle(self.request, job, contents, self.maps, strict=self.strict, known=known, measured=measured)
+            settled = settle(
+                self.request,
+                job,
+                contents,
+                self.maps,
+                strict=self.strict,
+                known=known,
+                measured=measured,
+                recipe=recipe,
+            )
             if kind is not None:
                 self._settled[kind] = settled
         elif any(not tensor.name for tensor in contents.tensors):

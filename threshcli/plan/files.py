@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -47,6 +47,8 @@ class FilePlan(NamedTuple):
     """What the engine has made of this plan and can use again for files that are planned alike."""
     unmeasured: bool = False
     """Whether a first pass has to tell how large it is: until then it is planned for the most that it may be."""
+    recipe: Mapping[str, str] = {}
+    """What the metadata of the output says of how it was made."""
 
 
 class MapFiles(Maps):
@@ -105,6 +107,8 @@ class Settled(NamedTuple):
     """What is to be said of the output's format."""
     unmeasured: bool
     kept: dict[str, Any]
+    recipe: Mapping[str, str]
+    """What the metadata of the output says of how it was made."""
 
 
 def plan_file(
@@ -135,8 +139,10 @@ def settle(
     strict: bool,
     known: Known | None = None,
     measured: Measured | None = None,
+    recipe: Mapping[str, str] | None = None,
 ) -> Settled:
-    """What becomes of a file with these contents; UsageError or InputError where nothing can."""
+    """What becomes of a file with these contents; UsageError or InputError where nothing can. A `recipe` that is given
+    stands in its metadata in place of its own."""
     kind = _kind(request, job, contents)
     names = names_of(contents, job.input)
     if strict and job.whole is None:
@@ -147,9 +153,11 @@ def settle(
     ]
     _refused(tensors, alone=job.whole is None)
     origin = contents if kind.name == contents.container else None
-    recipe: dict[str, str] = {}
-    if request.provenance:
-        recipe[KEY] = json.dumps(provenance(request, tensors, maps, contents.metadata.get(KEY)), sort_keys=True)
+    if recipe is None:
+        recipe = {}
+        if request.provenance:
+            told = provenance(request, tensors, maps, contents.metadata.get(KEY))
+            recipe = {KEY: json.dumps(told, sort_keys=True)}
     packs = packed(request.packing, kind, tensors, measured, strict=strict)
     outs = tuple(out for plan in packs.tensors for out in stored(plan))
     skeleton = kind.skeleton(outs, origin, {**recipe, **packs.metadata})
@@ -162,6 +170,7 @@ def settle(
         warnings=(*(contents.notes if origin is None else ()), *packs.warnings),
         unmeasured=measured is None and request.packing is not None and request.packing.measured,
         kept={},
+        recipe=recipe,
     )
 
 
@@ -185,6 +194,7 @@ def file_plan(request: Request, job: Job, source: local.Source, settled: Settled
         warnings=(*_refused(tensors, alone=False), *settled.warnings),
         planned_size=skeleton.size,
         kept=settled.kept,
+        recipe=settled.recipe,
         unmeasured=settled.unmeasured,
     )
 
@@ -245,14 +255,14 @@ def _check_output(request: Request, source: local.Source, path: str, skeleton: S
     if old is not None and not in_place:
         if (old.st_dev, old.st_ino) == source.identity:
             raise OutputError("is the input itself", hint="use --in-place to replace it")
-        if not request.overwrite:
+        if not (request.overwrite or request.skip_existing):
             raise OutputError("exists already", hint="use --overwrite to replace it, or --skip-existing to leave it")
     fsync = old is not None if request.fsync is None else request.fsync
     return OutputPlan(path=target, skeleton=skeleton, replace=old is not None, fsync=fsync)
 
 
 def _residual(
-    job: Job, contents: Contents, tensors: list[TensorPlan], recipe: dict[str, str]
+    job: Job, contents: Contents, tensors: list[TensorPlan], recipe: Mapping[str, str]
 ) -> tuple[Skeleton | None, list[TensorPlan]]:
     """The output of what the rule drops: the tensors that it works on, and no others."""
     if job.residual is None:

@@ -115,3 +115,23 @@ def _used(tensors: Sequence[TensorPlan]) -> dict[str, object]:
 def _plain(value: Real) -> object:
     """JSON has no infinities."""
     return str(value) if isinstance(value, float) else Number.of(value).plain
+
+
+def with_thresholds(planned: str, found: str) -> str:
+    """A text that was planned before thresholds were worked out, with those of another that is alike."""
+    return found if alike(planned, found) else planned
+
+
+def alike(one: str, other: str) -> bool:
+    """Whether two texts tell of the same, but for thresholds that were worked out."""
+    return _without_thresholds(one) == _without_thresholds(other)
+
+
+def _without_thresholds(text: str) -> object:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    if not isinstance(found, dict):
+        return text
+    return {name: value for name, value in found.items() if name != "thresholds"}

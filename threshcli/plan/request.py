@@ -146,6 +146,14 @@ class Request:
     moments: bool = False
     """Whether means and norms are wanted by the report."""
 
+    def __post_init__(self) -> None:
+        """UsageError of what excludes each other."""
+        if self.skip_existing and self.names.in_place:
+            raise UsageError(
+                "--in-place and --skip-existing exclude each other: each output is there before",
+                hint="write to a folder: -O FOLDER",
+            )
+
     @classmethod
     def of(cls, *, command: str, names: Names, selection: Selection | None = None, **options: Any) -> Self:
         """That of one rule, over the tensors that are selected (None: all); `options` are those of a Step and of this

@@ -95,6 +95,7 @@ def _settled(kind: Container, whole: Contents, plans: list[TensorPlan]) -> Settl
         warnings=whole.notes if origin is None else (),
         unmeasured=False,
         kept={},
+        recipe={},
     )
 
 

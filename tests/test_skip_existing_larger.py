@@ -1,0 +1,125 @@
+"""--skip-existing over more than small plain files: residuals, large files, checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from tests.harness import listed, refused, thresh
+from tests.sharded import index, shards
+from tests.test_skip_existing import HINT, inputs, marks
+
+__all__ = ["index", "inputs"]
+
+
+# Residuals
+
+
+def test_a_residual_belongs_to_its_output(inputs: Path, tmp_path: Path) -> None:
+    """Without it the output is not done; one that was left by a run that was killed is made again; another is told."""
+    left = tmp_path / "left.npy"
+    call = ("gradient", inputs / "a.npy", "-t", 0.5, "-o", tmp_path / "y.npy", "--residual", left, "--skip-existing")
+    assert thresh(*call, "-q").status == 0
+    both = {path: path.read_bytes() for path in (left, tmp_path / "y.npy")}
+    left.unlink()
+    refused(thresh(*call), 5, f"its residual {left} does not")
+    assert thresh(*call, "--overwrite", "-q").status == 0
+    (tmp_path / "y.npy").unlink()
+    assert thresh(*call, "-q").status == 0
+    assert {path: path.read_bytes() for path in both} == both
+    (tmp_path / "y.npy").unlink()
+    left.write_bytes(b"mine")
+    refused(thresh(*call), 5, f"{left}: exists already")
+    assert listed(tmp_path) == ["in", "left.npy"]
+
+
+# Large files
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    """More than is made once more as a whole."""
+    rng = np.random.default_rng(5)
+    tensors = {name: torch.from_numpy(rng.standard_normal(1_500_000).astype("f4")) for name in ("a", "b")}
+    save_file(tensors, tmp_path / "x.safetensors")
+    return tmp_path / "x.safetensors"
+
+
+@pytest.mark.parametrize("words", [("-t", "0.5"), ("-t", "0.5", "-k", "a"), ("-t", "p60"), ("-t", "top10")])
+def test_a_large_file_is_compared_in_stretches(words: tuple[str, ...], large: Path, tmp_path: Path) -> None:
+    """Its first and last elements are among them, and what is only copied is as well."""
+    call = ("gradient", large, *words, "-o", tmp_path / "y.safetensors", "--skip-existing")
+    assert thresh(*call, "-q").status == 0
+    before = marks(tmp_path)
+    assert thresh(*call, "-q").status == 0
+    assert marks(tmp_path) == before
+    tensors = load_file(large)
+    for at in (0, -1):
+        worse = {**tensors, "b": tensors["b"].clone()}
+        worse["b"][at] += 100
+        save_file(worse, large)
+        ran = thresh(*call)
+        if words == ("-t", "0.5") or "-k" in words:
+            refused(ran, 5, "with other values")
+
+
+@pytest.mark.parametrize("words", [("-t", "p60"), ("-t", "top50%", "--scope", "file")])
+def test_the_recipe_of_a_large_file_is_compared_without_its_thresholds(
+    words: tuple[str, ...], large: Path, tmp_path: Path
+) -> None:
+    """These would take as long as the work; they stand in the output, which has to be alike in all else."""
+    call = ("gradient", large, "-o", tmp_path / "y.safetensors", "--skip-existing")
+    assert thresh(*call, *words, "-q").status == 0
+    assert thresh(*call, *words, "-q").status == 0
+    refused(thresh(*call, "-t", "p61"), 5, "made with another recipe")
+    refused(thresh(*call, *words, "--ignore-zero"), 5, "made with another recipe")
+
+
+def test_rules_that_look_at_neighbours_are_left_out_of_stretches(large: Path, tmp_path: Path) -> None:
+    call = ("nm", large, "-t", "2:4", "-o", tmp_path / "y.safetensors", "--skip-existing")
+    assert thresh(*call, "-q").status == 0
+    assert thresh(*call, "-q").status == 0
+    (tmp_path / "y.safetensors").write_bytes(large.read_bytes())
+    refused(thresh(*call), 5, "exists already")
+
+
+def test_a_large_archive_is_compared_but_for_its_checksums(tmp_path: Path) -> None:
+    """They are known when all of it is made; so are copies of storages that nothing is done to."""
+    torch.save({"a": torch.randn(500_000), "b": torch.randn(500_000)}, tmp_path / "x.pt")
+    call = ("gradient", tmp_path / "x.pt", "-t", 0.5, "-k", "a", "-o", tmp_path / "y.pt", "--skip-existing")
+    assert thresh(*call, "-q").status == 0
+    before = marks(tmp_path)
+    assert thresh(*call, "-q").status == 0
+    assert marks(tmp_path) == before
+    raw = bytearray((tmp_path / "y.pt").read_bytes())
+    raw[-60] ^= 1
+    (tmp_path / "y.pt").write_bytes(raw)
+    refused(thresh(*call), 5, "exists already")
+
+
+# Checkpoints
+
+
+def test_a_checkpoint_is_completed(index: Path, tmp_path: Path) -> None:
+    """Its shards are files like any other; the index is there when they are, or it is another's."""
+    out = tmp_path / "out"
+    call = ("gradient", index, "-t", "p60", "--scope", "file", "-k", "*.weight", "-O", out, "--skip-existing")
+    assert thresh(*call, "-q").status == 0
+    before = marks(out)
+    assert {file["status"] for file in thresh(*call, "--json").json["files"]} == {"skipped"}
+    for gone in (index.name, shards(out)[2].name):
+        (out / gone).unlink()
+    ran = thresh(*call, "--json")
+    assert [file["status"] for file in ran.json["files"]] == [*["skipped"] * 2, "written", *["skipped"] * 2, "written"]
+    assert {name: mark[2] for name, mark in marks(out).items()} == {name: mark[2] for name, mark in before.items()}
+    (out / index.name).write_text("{}")
+    (out / shards(out)[2].name).unlink()
+    refused(thresh(*call), 5, f"{out / index.name}: exists already", HINT)
+    assert len(listed(out)) == 5
+    ran = thresh(*call, "--overwrite", "--json")
+    assert [file["status"] for file in ran.json["files"]] == [*["skipped"] * 2, "written", *["skipped"] * 2, "written"]
+    assert {name: mark[2] for name, mark in marks(out).items()} == {name: mark[2] for name, mark in before.items()}
