@@ -15,6 +15,7 @@ import pytest
 
 from tests.harness import thresh
 from threshcli.errors import InputError, OutputError
+from threshcli.storage import _temporary as temporary
 from threshcli.storage import local
 from threshcli.storage.local import Source, Target
 
@@ -56,14 +57,22 @@ def test_a_pipe_is_read_through_a_temporary_copy(tmp_path: Path) -> None:
     assert np.load(tmp_path / "y.npy").tolist() == [0, 0, 0, 1, 1]
 
 
-def test_an_output_appears_when_it_is_complete(tmp_path: Path) -> None:
-    """Until then only a temporary file is there; its mode is the umask's."""
+@pytest.fixture(params=[True, False], ids=["nameless", "named"])
+def nameless(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether the system makes files without a name; also as if it did not."""
+    if not request.param:
+        monkeypatch.setattr(temporary, "_PROC", None)
+    return bool(request.param) and temporary._PROC is not None
+
+
+def test_an_output_appears_when_it_is_complete(nameless: bool, tmp_path: Path) -> None:
+    """Until then nothing is there, or a temporary file; its mode is the umask's."""
     old = os.umask(0o027)
     try:
         target = Target(str(tmp_path / "y"), 10, replace=False, fsync=True)
         target.write(0, b"0123456789")
-        assert len(listed(tmp_path)) == 1
-        assert listed(tmp_path)[0].startswith(".thresh-")
+        assert len(listed(tmp_path)) == (not nameless)
+        assert nameless or listed(tmp_path)[0].startswith(".thresh-")
         target.commit()
     finally:
         os.umask(old)
@@ -72,6 +81,7 @@ def test_an_output_appears_when_it_is_complete(tmp_path: Path) -> None:
     assert (tmp_path / "y").read_bytes() == b"0123456789"
 
 
+@pytest.mark.usefixtures("nameless")
 def test_a_file_that_appears_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
     """Two runs on one output: the second says so."""
     target = Target(str(tmp_path / "y"), 1, replace=False, fsync=False)
@@ -91,6 +101,7 @@ def test_file_systems_without_hard_links_or_allocation_serve_as_well(
     def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.EOPNOTSUPP, "not supported")
 
+    monkeypatch.setattr(temporary, "_PROC", None)
     monkeypatch.setattr(os, "link", refuse)
     monkeypatch.setattr(os, "posix_fallocate", refuse)
     target = Target(str(tmp_path / "y"), 3, replace=False, fsync=False)
@@ -103,18 +114,20 @@ def test_file_systems_without_hard_links_or_allocation_serve_as_well(
     assert listed(tmp_path) == ["y"]
 
 
+@pytest.mark.usefixtures("nameless")
 def test_abandoned_outputs_leave_nothing(tmp_path: Path) -> None:
     """What a signal handler calls."""
     target = Target(str(tmp_path / "y"), 3, replace=False, fsync=False)
-    local.abandon()
+    temporary.abandon()
     assert listed(tmp_path) == []
     target.discard()
     target.discard()
 
 
-CALLS = ("open", "pread", "preadv", "pwrite", "posix_fallocate", "fsync", "link", "fchmod")
+CALLS = ("open", "stat", "pread", "preadv", "pwrite", "posix_fallocate", "fsync", "link", "replace", "unlink", "fchmod")
 
 
+@pytest.mark.usefixtures("nameless")
 @pytest.mark.parametrize("suffix", ["npy", "safetensors", "pt"])
 @pytest.mark.parametrize("mode", ["new", "overwrite", "in-place"])
 @pytest.mark.parametrize("lasting", [False, True])

@@ -61,7 +61,10 @@ def _run(arguments: list[str]) -> int:
 
 def _end(number: int, frame: FrameType | None) -> None:
     """End at once, with nothing half done left behind."""
-    for name in ("threshcli.engine.copies", "threshcli.storage.local"):  # in this order: who writes, what is written
+    for name in (
+        "threshcli.engine.copies",
+        "threshcli.storage._temporary",
+    ):  # in this order: who writes, what is written
         abandon = getattr(sys.modules.get(name), "abandon", None)  # one that is being imported has none yet
         if abandon is not None:
             abandon()

@@ -1,13 +1,12 @@
 """Files on disk: inputs read by offset, outputs that are complete or absent.
 
 Inputs are never mapped: a mapped file that someone truncates kills the process. An output is written to a temporary
-file beside its target, preallocated so that a full disk is told before work starts, and takes the target's name as its
-last step. `abandon` removes what is unfinished; a signal handler may call it at any moment.
+file in its target's folder, preallocated so that a full disk is told before work starts, and takes the target's name as
+its last step. `abandon` removes what is unfinished; a signal handler may call it at any moment.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import stat
@@ -16,9 +15,8 @@ from types import TracebackType
 from typing import Self
 
 from threshcli.errors import InputError, OutputError
+from threshcli.storage._temporary import Temporary
 from threshcli.storage._writing import Writing, allocate, synced_folder
-
-_UNFINISHED: set[str] = set()
 
 
 class Source:
@@ -174,44 +172,41 @@ class Target:
         self._replace, self._fsync = replace, fsync
         self._writing = Writing(path)
         self._folder = path[: path.rfind("/") + 1]
-        self._temporary = f"{self._folder}.thresh-{os.urandom(8).hex()}.tmp"
-        self._fd = -1
+        self._file: Temporary | None = None
         self._held = bytearray(size) if held else None
         if not held:
-            self._create(size)
+            self._make(size)
 
-    def _create(self, size: int) -> None:
+    def _make(self, size: int) -> Temporary:
         """Make the temporary file, of so many bytes."""
-        _UNFINISHED.add(self._temporary)
+        with self._writing:
+            self._file = Temporary(self._folder)
         try:
+            old = existing(self.path) if self._replace else None
             with self._writing:
-                self._fd = os.open(self._temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o666)
-        except OutputError:
-            _UNFINISHED.discard(self._temporary)
-            raise
-        try:
-            self._prepare(size)
+                if old is not None:
+                    os.fchmod(self._file.fd, stat.S_IMODE(old.st_mode))
+                if size:
+                    allocate(self._file.fd, size)
         except BaseException:
             self.discard()
             raise
+        return self._file
 
-    def _prepare(self, size: int) -> None:
-        old = existing(self.path) if self._replace else None
-        with self._writing:
-            if old is not None:
-                os.fchmod(self._fd, stat.S_IMODE(old.st_mode))
-            if size:
-                allocate(self._fd, size)
+    def _open(self) -> Temporary:
+        if self._file is None:
+            raise ValueError("the output was committed or discarded")
+        return self._file
 
     def write(self, offset: int, data: memoryview | bytes) -> None:
         """Write all of it at an offset."""
         if self._held is not None:
             self._held[offset : offset + len(data)] = data
             return
-        rest = memoryview(data)
+        fd, rest = self._open().fd, memoryview(data)
         while len(rest):
             with self._writing:
-                count = os.pwrite(self._fd, rest, offset)
+                count = os.pwrite(fd, rest, offset)
             rest, offset = rest[count:], offset + count
 
     def read(self, offset: int, size: int) -> bytes:
@@ -219,52 +214,29 @@ class Target:
         if self._held is not None:
             return bytes(self._held[offset : offset + size])
         with self._writing:
-            return os.pread(self._fd, size, offset)
+            return os.pread(self._open().fd, size, offset)
 
     def commit(self) -> None:
         """Give the output its name; synced to disk if asked for."""
         try:
             if self._held is not None:
-                self._create(0)
+                self._make(0)
                 data, self._held = self._held, None
                 self.write(0, memoryview(data))
+            made = self._open()
             with self._writing:
                 if not self._fsync:
-                    self._name()
+                    made.become(self.path, replace=self._replace)
                     return
                 with synced_folder(self._folder or "."):
-                    os.fsync(self._fd)
-                    self._name()
+                    os.fsync(made.fd)
+                    made.become(self.path, replace=self._replace)
         finally:
             self.discard()
-
-    def _name(self) -> None:
-        if self._replace:
-            os.replace(self._temporary, self.path)  # noqa: PTH105 - as in `_open`
-            return
-        try:
-            os.link(self._temporary, self.path)  # fails where rename would overwrite a file that appeared meanwhile
-        except FileExistsError:
-            raise OutputError("exists already", hint="use --overwrite to replace it") from None
-        except OSError:  # no hard links on this file system
-            if os.path.lexists(self.path):
-                raise OutputError("exists already", hint="use --overwrite to replace it") from None
-            os.rename(self._temporary, self.path)  # noqa: PTH104 - as in `_open`
 
     def discard(self) -> None:
         """Close, and remove the temporary file if it is still there."""
         self._held = None
-        if self._fd < 0:
-            return
-        os.close(self._fd)
-        self._fd = -1
-        with contextlib.suppress(OSError):
-            os.unlink(self._temporary)  # noqa: PTH108 - a plain call, since signal handlers share this path
-        _UNFINISHED.discard(self._temporary)
-
-
-def abandon() -> None:
-    """Remove all unfinished outputs; safe in a signal handler."""
-    for path in list(_UNFINISHED):
-        with contextlib.suppress(OSError):
-            os.unlink(path)  # noqa: PTH108 - a plain call: this runs in signal handlers
+        made, self._file = self._file, None
+        if made is not None:
+            made.discard()
