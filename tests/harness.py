@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,3 +65,20 @@ def refused(ran: Ran, status: int, *said: str, hint: bool = True) -> None:
     for word in said:
         assert word in ran.err
     assert "Traceback" not in ran.err
+
+
+def wait_for_work(process: subprocess.Popen[Any]) -> None:
+    """Until a process has begun an output: that has no name yet, or a temporary one."""
+    limit = time.monotonic() + 30
+    while not any("(deleted)" in name or ".thresh-" in name for name in _open_files(process.pid)):
+        assert time.monotonic() < limit
+        assert process.poll() is None
+        time.sleep(0.002)
+
+
+def _open_files(process: int) -> list[str]:
+    found = []
+    for link in Path(f"/proc/{process}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found.append(str(link.readlink()))
+    return found

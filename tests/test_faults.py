@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.harness import listed
+from tests.harness import listed, wait_for_work
 
 THRESH = (sys.executable, "-m", "threshcli")
 SHELL = " ".join(THRESH)
@@ -164,8 +164,7 @@ def test_an_input_that_changes_meanwhile_gives_no_output(change: str, folder: Pa
         start_of_data = file.tell()
         file.truncate(start_of_data + (4 << 29))
     process = start("binary", "big.npy", "-t", "0", "--out-dtype", "bool", "-o", "y.npy", "-q")
-    time.sleep(0.35)
-    assert process.poll() is None
+    wait_for_work(process)
     if change == "cut":
         os.truncate("big.npy", start_of_data + 1000)
     else:

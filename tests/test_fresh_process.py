@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -16,6 +15,8 @@ import pytest
 import torch
 from numpy.lib import format as npy_format
 from safetensors.numpy import save_file
+
+from tests.harness import wait_for_work
 
 THRESH = (sys.executable, "-m", "threshcli")
 HEAVY = {"torch", "numpy", "rich", "safetensors"}
@@ -116,15 +117,6 @@ def test_the_module_runs_as_the_command_does(samples: Path) -> None:
     assert np.load(samples / "y.npy").sum() == 3
 
 
-def open_files(process: int) -> list[str]:
-    """What a process has open; an output in the making has no name yet."""
-    found = []
-    for link in Path(f"/proc/{process}/fd").iterdir():
-        with contextlib.suppress(OSError):
-            found.append(str(link.readlink()))
-    return found
-
-
 @pytest.fixture(params=[1, 3], ids=["alone", "with-copies"])
 def working(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A process in the middle of its work, alone or with copies: gigabytes of holes to read, which take no room."""
@@ -139,11 +131,7 @@ def working(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[subproce
         stderr=subprocess.PIPE,
         text=True,
     )
-    limit = time.monotonic() + 30
-    while not any("(deleted)" in name or ".thresh-" in name for name in open_files(process.pid)):
-        assert time.monotonic() < limit
-        assert process.poll() is None
-        time.sleep(0.002)
+    wait_for_work(process)
     yield process
     process.kill()
     process.communicate()

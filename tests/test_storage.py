@@ -16,7 +16,6 @@ import pytest
 from tests.harness import thresh
 from threshcli.errors import InputError, OutputError
 from threshcli.storage import _temporary as temporary
-from threshcli.storage import local
 from threshcli.storage.local import Source, Target
 
 
