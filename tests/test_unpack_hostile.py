@@ -180,3 +180,38 @@ def test_a_damaged_archive_is_noticed_though_its_bits_go_elsewhere(tmp_path: Pat
     (tmp_path / "x.pt").write_bytes(raw)
     refused(thresh("unpack", tmp_path / "x.pt", "--shape", "2048", "-o", tmp_path / "y.pt"), 4, "is damaged")
     assert listed(tmp_path) == ["x.pt"]
+
+
+@pytest.mark.parametrize(
+    ("packing", "part"), [("bits", "m"), ("bitmask", "m.compressed"), ("bitmask", "m.shape"), ("bitmask", "m.bitmask")]
+)
+def test_a_rule_does_not_take_for_numbers_what_is_packed(tmp_path: Path, packing: str, part: str) -> None:
+    name = {"bits": "m", "bitmask": "m.weight"}[packing]
+    save_file({name: torch.eye(4), "other": torch.ones(3)}, tmp_path / "x.safetensors")
+    small = tmp_path / "small.safetensors"
+    rule = ["binary", "-t", "0", "-k", name]
+    assert thresh(*rule, tmp_path / "x.safetensors", "--pack", packing, "-o", small).status == 0
+    ran = thresh("binary", small, "-t", "0", "-k", part, "-o", tmp_path / "y.safetensors")
+    refused(ran, 2, f"tensor {part!r} is packed, as {packing}", "thresh unpack")
+    assert thresh("binary", small, "-t", "0", "-k", "other", "-o", tmp_path / "y.safetensors").status == 0
+    assert thresh("unpack", tmp_path / "y.safetensors", "-o", tmp_path / "z.safetensors").status == 0
+    assert torch.equal(load_file(tmp_path / "z.safetensors")[name], torch.eye(4))
+
+
+@pytest.mark.parametrize("packing", ["bits", "bitmask"])
+def test_what_was_packed_before_is_still_known_when_more_is_packed(tmp_path: Path, packing: str) -> None:
+    tensors = {"a.weight": torch.eye(4), "b.weight": torch.ones(3, 5)}
+    save_file(tensors, tmp_path / "0.safetensors")
+    for step, name in enumerate(tensors):
+        call = ["binary", tmp_path / f"{step}.safetensors", "-t", "0", "-k", name, "--pack", packing]
+        assert thresh(*call, "-o", tmp_path / f"{step + 1}.safetensors").status == 0
+    assert thresh("unpack", tmp_path / "2.safetensors", "-o", tmp_path / "back.safetensors").status == 0
+    found = load_file(tmp_path / "back.safetensors")
+    assert {name: value.tolist() for name, value in found.items()} == {n: v.tolist() for n, v in tensors.items()}
+
+
+@pytest.mark.parametrize("told", ["{", "{}", "[1]", "[" * 100_000])
+def test_names_of_packed_weights_that_cannot_be_read_are_refused(tmp_path: Path, told: str) -> None:
+    write_codes(tmp_path / "x.safetensors", {"m": (UINT8, [1, 2])}, metadata={"thresh.bitmask": told})
+    ran = thresh("binary", tmp_path / "x.safetensors", "-t", "0", "-o", tmp_path / "y.safetensors")
+    refused(ran, 4, "does not tell of packed weights")

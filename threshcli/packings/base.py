@@ -17,7 +17,7 @@ the first element is asked of it, and gives any stretch of elements in memory th
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple, Protocol
 
@@ -25,6 +25,9 @@ from threshcli.containers.base import Contents, OutTensor
 from threshcli.dtypes import DType
 from threshcli.rules.base import Rule
 from threshcli.tiles import Tile
+
+PREFIX = "thresh."
+"""What the keys of packings begin with."""
 
 Sizes = Mapping[int, int]
 """What was measured of the tiles of a tensor, by their first elements."""
@@ -100,8 +103,6 @@ class Packing(ABC):
     name: ClassVar[str]
     formats: ClassVar[tuple[str, ...] | None] = None
     """The containers that can hold it; None for all."""
-    keys: ClassVar[tuple[str, ...]] = ()
-    """What `metadata` writes under: gone when all is unpacked."""
     measured: ClassVar[bool] = False
     """Whether the size of what is written depends on the data."""
 
@@ -116,9 +117,20 @@ class Packing(ABC):
     def pack(self, out: OutTensor, sizes: Sizes | None) -> Packed:
         """How a tensor is stored; `sizes` are what was measured."""
 
-    def metadata(self, packed: Sequence[OutTensor]) -> dict[str, str]:
-        """What the metadata of an output says, so that these tensors are found again."""
-        return {}
+    @property
+    def key(self) -> str:
+        """What tells of packed tensors in the metadata of a file; gone when all is unpacked."""
+        return PREFIX + self.name
+
+    @abstractmethod
+    def metadata(self, packed: Sequence[OutTensor], before: Mapping[str, str]) -> str:
+        """What stands under the key in an output with these tensors; `before` is the metadata of its input, of which
+        other tensors may be packed."""
+
+    @abstractmethod
+    def told(self, metadata: Mapping[str, str]) -> Set[str]:
+        """The names of the tensors of a file that are parts of packed ones, as its metadata tells; InputError where it
+        cannot be read."""
 
     @abstractmethod
     def packed_in(self, contents: Contents, reader: Reader, given: Given) -> list[Folded]:

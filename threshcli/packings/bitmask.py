@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -61,6 +62,14 @@ class Bitmask(Packing):
         )
         return _Weight(parts, out, self.name, before)
 
+    def metadata(self, packed: Sequence[OutTensor], before: Mapping[str, str]) -> str:
+        """The names of the matrices: for people, and for `told`; what is packed is found without it."""
+        return json.dumps(sorted({*_named(before.get(self.key, "[]")), *(out.name for out in packed)}))
+
+    def told(self, metadata: Mapping[str, str]) -> Set[str]:
+        names = (name.removesuffix(_WEIGHT) for name in _named(metadata.get(self.key, "[]")))
+        return {f"{name}.{part}" for name in names for part in _PARTS}
+
     def packed_in(self, contents: Contents, reader: Reader, given: Given) -> list[Folded]:
         numbers = {tensor.name: number for number, tensor in enumerate(contents.tensors)}
         found: list[Folded] = []
@@ -72,6 +81,17 @@ class Bitmask(Packing):
                     raise _damaged(prefix + _WEIGHT, "it is there as it was, too")
                 found.append(_folded(prefix, [number for number in parts if number is not None], contents, reader))
         return found
+
+
+def _named(text: str) -> list[str]:
+    """The names that the metadata tells."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        raise InputError("its metadata does not tell of packed weights", hint="write the file again")
+    return found
 
 
 def _is_weight(name: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -14,11 +14,11 @@ import numpy as np
 from threshcli.containers.base import Contents, OutTensor, Tensor
 from threshcli.dtypes import BOOL, DTYPES, UINT8, DType
 from threshcli.errors import InputError, UsageError
-from threshcli.packings.base import Folded, Given, Packed, Packing, Piece, Reader, Sizes
+from threshcli.packings.base import PREFIX, Folded, Given, Packed, Packing, Piece, Reader, Sizes
 from threshcli.rules.base import Rule
 from threshcli.tiles import Tile
 
-_KEY = "thresh.bits"
+_KEY = f"{PREFIX}bits"
 """In the metadata: {name: {"dtype": ..., "shape": [...]}} as JSON."""
 _RANKS = 64  # NumPy's limit
 
@@ -28,7 +28,6 @@ class Bits(Packing):
     `np.unpackbits(packed, count=n).reshape(shape)` is the way back. Bits past the last element are 0."""
 
     name = "bits"
-    keys = (_KEY,)
 
     def check(self, rule: Rule, cuts: int) -> None:
         written = list(rule.written(cuts) or ())
@@ -45,13 +44,21 @@ class Bits(Packing):
         stored = replace(out, dtype=UINT8, shape=(_length(out.shape),), order=(0,), swapped=False)
         return _Mask((stored,), stored, self.name)
 
-    def metadata(self, packed: Sequence[OutTensor]) -> dict[str, str]:
-        said = {out.name: {"dtype": out.dtype.name, "shape": list(out.shape)} for out in packed}
-        return {_KEY: json.dumps(said, sort_keys=True)}
+    def metadata(self, packed: Sequence[OutTensor], before: Mapping[str, str]) -> str:
+        said = dict(_said(before)) | {out.name: (out.dtype, out.shape) for out in packed}
+        entries = {name: {"dtype": dtype.name, "shape": list(shape)} for name, (dtype, shape) in said.items()}
+        return json.dumps(entries, sort_keys=True)
+
+    def told(self, metadata: Mapping[str, str]) -> Set[str]:
+        return _said(metadata).keys()
 
     def packed_in(self, contents: Contents, reader: Reader, given: Given) -> list[Folded]:
         tensors = list(enumerate(contents.tensors))
-        said = _said(contents)
+        said = _said(contents.metadata)
+        missing = sorted(said.keys() - {tensor.name for _, tensor in tensors})
+        if missing:
+            what = f"its metadata tells of a mask {missing[0][:80]!r}, which is not there"
+            raise InputError(what, hint="write the file again")
         if not said:
             said = _guessed([item for item in tensors if _may_be(item[1])], given)
         return [_bits(number, tensor, *said[tensor.name], given) for number, tensor in tensors if tensor.name in said]
@@ -109,18 +116,14 @@ def _bits(number: int, tensor: Tensor, dtype: DType, shape: tuple[int, ...], giv
     return _Bits((number,), tensor.name, dtype, shape, tensor.view.offset)
 
 
-def _said(contents: Contents) -> dict[str, tuple[DType, tuple[int, ...]]]:
+def _said(metadata: Mapping[str, str]) -> dict[str, tuple[DType, tuple[int, ...]]]:
     """Dtype and shape of each packed mask, as the metadata tells; InputError where it cannot be read."""
     try:
-        found = json.loads(contents.metadata.get(_KEY, "{}"))
+        found = json.loads(metadata.get(_KEY, "{}"))
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict) or not all(_is_entry(entry) for entry in found.values()):
         raise InputError(f"its metadata {_KEY!r} does not tell of masks", hint="write the file again")
-    missing = sorted(found.keys() - {tensor.name for tensor in contents.tensors})
-    if missing:
-        what = f"its metadata tells of a mask {missing[0][:80]!r}, which is not there"
-        raise InputError(what, hint="write the file again")
     return {name: (DTYPES[entry["dtype"]], tuple(entry["shape"])) for name, entry in found.items()}
 
 

@@ -11,7 +11,7 @@ from threshcli import containers
 from threshcli.containers.base import Container, Contents, Copy, Skeleton
 from threshcli.errors import InputError, OutputError, ThreshError, UsageError
 from threshcli.plan.names import Job, display_name
-from threshcli.plan.packs import Measured, packed, placed, stored
+from threshcli.plan.packs import Measured, check_unpacked, packed, placed, stored
 from threshcli.plan.provenance import KEY, provenance
 from threshcli.plan.request import Request
 from threshcli.plan.tensors import Known, Place, TensorPlan, plan_tensor
@@ -152,13 +152,15 @@ def settle(
         for index, name in enumerate(names)
     ]
     _refused(tensors, alone=job.whole is None)
+    check_unpacked(contents.metadata, tensors)
     origin = contents if kind.name == contents.container else None
     if recipe is None:
         recipe = {}
         if request.provenance:
             told = provenance(request, tensors, maps, contents.metadata.get(KEY))
             recipe = {KEY: json.dumps(told, sort_keys=True)}
-    packs = packed(request.packing, kind, tensors, measured, strict=strict)
+    kept = {} if origin is None else origin.metadata
+    packs = packed(request.packing, kind, tensors, measured, kept, strict=strict)
     outs = tuple(out for plan in packs.tensors for out in stored(plan))
     skeleton = kind.skeleton(outs, origin, {**recipe, **packs.metadata})
     residual, tensors = _residual(job, contents, placed(packs.tensors, skeleton), recipe)

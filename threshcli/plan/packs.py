@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from threshcli import packings
 from threshcli.containers.base import Container, OutTensor, Skeleton
 from threshcli.errors import UsageError
-from threshcli.packings.base import Packing, Sizes
+from threshcli.packings.base import PREFIX, Packing, Sizes
 from threshcli.plan.tensors import TensorPlan, cuts_of
 
 Measured = Mapping[int, Sizes]
@@ -27,10 +28,12 @@ def packed(
     kind: Container,
     tensors: list[TensorPlan],
     measured: Measured | None,
+    before: Mapping[str, str],
     *,
     strict: bool,
 ) -> Packs:
-    """The plans of all tensors with `packing` applied to those that the rule is applied to. UsageError where nothing
+    """The plans of all tensors with `packing` applied to those that the rule is applied to; `before` is the metadata
+    that an output has of its input. UsageError where nothing
     can be packed and (`strict`) no other file may be meant, or the rule or the container cannot have it at all."""
     if packing is None:
         return Packs(tensors, {}, [])
@@ -58,7 +61,22 @@ def packed(
     told = [f"{_first(names)} not packed: {reason}" for reason, names in left.items()]
     if told and not outs and strict:
         raise UsageError(f"nothing can be packed: {told[0]}", hint=f"--pack {packing.name} needs other tensors")
-    return Packs(made, packing.metadata(outs) if outs else {}, told + _sizes(packing, made, measured))
+    said = {packing.key: packing.metadata(outs, before)} if outs else {}
+    return Packs(made, said, told + _sizes(packing, made, measured))
+
+
+def check_unpacked(metadata: Mapping[str, str], tensors: Sequence[TensorPlan]) -> None:
+    """UsageError where a rule would take for numbers what is packed."""
+    if not any(key.startswith(PREFIX) for key in metadata):
+        return
+    for packing in packings.registered().values():
+        names = packing.told(metadata)
+        for plan in tensors:
+            if plan.applied and plan.tensor.name in names:
+                raise UsageError(
+                    f"tensor {plan.name!r} is packed, as {packing.name}",
+                    hint=f"make it what it was: thresh unpack; or leave it out: -x {plan.name!r}",
+                )
 
 
 def _first(names: list[str]) -> str:

@@ -76,7 +76,7 @@ def _plan(kind: Container, tensor: Tensor, contents: Contents, job: Job, packing
 
 def _metadata(contents: Contents) -> dict[str, str]:
     """What the metadata says of all but packing."""
-    own = {key for packing in packings.registered().values() for key in packing.keys}
+    own = {packing.key for packing in packings.registered().values()}
     return without_packing({key: text for key, text in contents.metadata.items() if key not in own})
 
 
