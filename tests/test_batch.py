@@ -11,7 +11,8 @@ import pytest
 
 from tests.harness import listed, refused, thresh
 from threshcli.plan.alike import Planner
-from threshcli.plan.files import FilePlan, MapFiles, plan_file
+from threshcli.plan.files import FilePlan, plan_file
+from threshcli.plan.maps import MapFiles
 from threshcli.plan.names import Job, Names
 from threshcli.plan.request import Request
 from threshcli.rules.binary import Binary

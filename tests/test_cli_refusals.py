@@ -36,7 +36,6 @@ from tests.harness import listed, refused, thresh
         ("binary m.npy -o o.npy", 2, "--threshold"),
         ("binary m.npy -t 1", 2, "nowhere to write"),
         ("binary m.npy -t 1 -o o.npy -O out", 2, "exclude"),
-        ("binary m.npy -t 1 -o -", 2, "standard output"),
         ("hard z.npy -t 1 --out-dtype float32 -o o.npy", 2, "complex128"),
         ("binary m.npy v.npy -t 1 -o o.npy", 2, "2 inputs"),
         ("binary m.npy m.npy -t 1 -O out", 2, "same file"),

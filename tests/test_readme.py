@@ -75,7 +75,7 @@ def test_an_example_works(line: str, shell: Shell, samples: Path) -> None:
     assert done.stdout
     if "--dry-run" not in line:
         written = re.findall(r"(?:-o|-O|--residual) (\S+)", line)
-        assert [name for name in written if not (samples / name).exists()] == []
+        assert [name for name in written if not name.startswith(("-", ">(")) and not (samples / name).exists()] == []
 
 
 def test_the_table_shown_first_is_the_one_that_comes(shell: Shell, samples: Path) -> None:

@@ -9,7 +9,8 @@ from typing import Any, BinaryIO
 from threshcli.cli import options
 from threshcli.cli.outside import Outside
 from threshcli.errors import InputError, UsageError
-from threshcli.plan.inputs import STDIN, Inputs, Search, Shard, check_stdin, chunks_of, gather, listed
+from threshcli.plan.inputs import Inputs, Search, Shard, check_stdin, chunks_of, gather, listed
+from threshcli.storage.spool import STDIN
 
 INPUTS: tuple[tuple[str, Any, Any], ...] = (
     ("files", options.Files, None),
@@ -76,7 +77,11 @@ def _names(files: Iterable[str], listing: str | None, null: bool, outside: Outsi
 
 def _chunks(stream: BinaryIO | None) -> Iterator[bytes]:
     """The bytes of standard input."""
+    hint = "send names into it, or name a file: --files-from LIST"
     if stream is None:
-        raise InputError("standard input is closed", hint="send names into it, or name a file: --files-from LIST")
-    while chunk := stream.read(_CHUNK):
-        yield chunk
+        raise InputError("standard input is closed", hint=hint)
+    try:
+        while chunk := stream.read(_CHUNK):
+            yield chunk
+    except OSError as error:
+        raise InputError(f"standard input cannot be read: {error.strerror}", hint=hint) from error

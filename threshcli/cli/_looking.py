@@ -55,4 +55,10 @@ def means_of(given: Mapping[str, Any]) -> Means:
     workers, memory = jobs_of(given["jobs"]), parse_size(given["max_memory"])
     from threshcli.executors.examine import Means  # late: mistakes are told before NumPy is loaded
 
-    return Means(selection=selection, magnitude=given["magnitude"], jobs=workers, max_memory=memory)
+    return Means(
+        selection=selection,
+        magnitude=given["magnitude"],
+        jobs=workers,
+        max_memory=memory,
+        part="inputs" in given and given["inputs"].is_part,
+    )

@@ -62,8 +62,7 @@ def command(outside: Outside) -> Callable[..., int]:
         from threshcli.executors.check import Asked, found_bad, look_for_faults
 
         params = {"allow": sorted(allowed), "fail_if": [str(condition) for condition in conditions]}
-        asked = Asked(allowed=allowed, conditions=conditions)
-        run = look_for_faults(params, inputs.paths, means, asked, part=inputs.is_part)
+        run = look_for_faults(params, inputs.paths, means, Asked(allowed=allowed, conditions=conditions))
         status = conclude(run, "none" if quiet else "json" if json else "table", outside, color, verbose)
         return status or (ConditionFalse.exit_code if found_bad(run) else 0)
 

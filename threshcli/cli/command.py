@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from threshcli import report
@@ -12,11 +13,11 @@ from threshcli.cli import options
 from threshcli.cli._inputs import INPUTS, inputs_of, parameters, with_parameters
 from threshcli.cli._rules import rule_parameters
 from threshcli.cli.outside import Outside
-from threshcli.errors import SomeFailed, ThreshError
+from threshcli.errors import SomeFailed, ThreshError, UsageError
 from threshcli.packings.base import Given
 from threshcli.plan.asking import DECIDING, request_of
 from threshcli.plan.index import members
-from threshcli.plan.names import Job
+from threshcli.plan.names import Job, Names
 from threshcli.plan.request import Request
 from threshcli.report import Kind
 from threshcli.report.terminal import Color
@@ -110,20 +111,31 @@ def carry_out(
     request = make(kind in ("json", "ndjson", "tsv"))
     for step in request.steps:
         inputs.check_scope(str(step.fit.scope))
-    jobs = request.names.jobs(inputs)
+    jobs, told = request.names.jobs(inputs), telling(outside, request.names)
     from threshcli.executors.local import Executor
 
     with outside.progress(given["color"], enabled=_wants_progress(given)) as bar:
         bar.start(_total(jobs) * request.passes)
-        done = _events(outside) if kind == "ndjson" else None
+        done = _events(told) if kind == "ndjson" else None
         common: dict[str, Any] = {"progress": bar, "done": done, "copies": outside.alone, "part": inputs.is_part}
+        common["stdout"] = outside.write
         if unpack is None:
             result = Executor(request, **common).run(jobs)
         else:
             from threshcli.executors.unpack import Unpacker
 
             result = Unpacker(request, **common, given=unpack).run(jobs)
-    return conclude(result, kind, outside, given["color"], given["verbose"])
+    return conclude(result, kind, told, given["color"], given["verbose"])
+
+
+def telling(outside: Outside, names: Names) -> Outside:
+    """Where the report goes: to standard error where standard output carries a tensor file. UsageError where that would
+    go to a terminal."""
+    if not names.to_stdout:
+        return outside
+    if outside.out.isatty():
+        raise UsageError("standard output is a terminal, and a tensor file is no text", hint="send it on: > FILE")
+    return replace(outside, out=outside.err)
 
 
 def _events(outside: Outside) -> Callable[[FileResult], None]:

@@ -12,9 +12,10 @@ from threshcli.cli import _looking, options
 from threshcli.cli.command import conclude
 from threshcli.cli.outside import Outside
 from threshcli.errors import ConditionFalse, UsageError
-from threshcli.plan.inputs import STDIN, Search, gather
+from threshcli.plan.inputs import Search, gather
 from threshcli.report import Kind
 from threshcli.spec import Number
+from threshcli.storage.spool import STDIN
 
 if TYPE_CHECKING:
     from threshcli.executors.diff import Pair

@@ -96,7 +96,7 @@ def _run(given: Mapping[str, Any], outside: Outside) -> int:
         most=None if given["json"] or given["verbose"] else _FIRST,
     )
     inputs: Inputs = given["inputs"]
-    looked = examine("hist", _params(given), inputs.paths, means, hist.look, part=inputs.is_part)
+    looked = examine("hist", _params(given), inputs.paths, means, hist.look)
     run = _warned(looked, hist.warnings)
     return conclude(run, "json" if given["json"] else "table", outside, given["color"], given["verbose"])
 

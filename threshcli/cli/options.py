@@ -140,7 +140,7 @@ Output = Annotated[
         "--output",
         "-o",
         metavar="PATH",
-        help="Output file, or a template with {dir} {stem} {ext} {name} {rel} {rule} {i}.",
+        help="Output file, a template with {dir} {stem} {ext} {name} {rel} {rule} {i}, or - for standard output.",
         panel=OUTPUT,
     ),
 ]
@@ -232,7 +232,11 @@ MaxMemory = Annotated[
 ]
 Report = Annotated[
     Literal["table", "json", "ndjson", "tsv", "none"],
-    _option("--report", help="Form of the report on standard output. Default: table.", panel=REPORT),
+    _option(
+        "--report",
+        help="Form of the report, on standard error where an output goes to standard output. Default: table.",
+        panel=REPORT,
+    ),
 ]
 Json = Annotated[bool, _option("--json", help="The same as --report json.", panel=REPORT)]
 Progress = Annotated[

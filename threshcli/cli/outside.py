@@ -12,7 +12,7 @@ from typing import BinaryIO, TextIO
 from threshcli.cli import CLEANERS
 from threshcli.errors import ThreshError
 from threshcli.report.progress import Progress, progress
-from threshcli.report.terminal import Color, Terminal, safe, write_all
+from threshcli.report.terminal import Color, Terminal, safe, write_all, write_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,10 @@ class Outside:
     def print(self, text: str) -> None:
         """Text to standard output."""
         write_all(self.out, text)
+
+    def write(self, data: memoryview) -> None:
+        """Bytes to standard output."""
+        write_bytes(self.out, data)
 
     def complain(self, error: ThreshError, debug: bool = False) -> int:
         """One line and a hint on standard error; returns the exit status that the error owns."""

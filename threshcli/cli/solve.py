@@ -12,7 +12,7 @@ import typer
 
 from threshcli.cli import _looking, options
 from threshcli.cli._inputs import takes_files
-from threshcli.cli.command import conclude
+from threshcli.cli.command import conclude, telling
 from threshcli.cli.outside import Outside
 from threshcli.dtypes import DTYPES, FLOAT64, DType
 from threshcli.errors import UsageError
@@ -105,16 +105,16 @@ def _run(given: dict[str, Any], outside: Outside) -> int:
     request = _request(given)
     inputs: Inputs = given["inputs"]
     inputs.check_scope(given["scope"])
-    jobs = request.names.jobs(inputs)
+    jobs, told = request.names.jobs(inputs), telling(outside, request.names)
     from threshcli.executors.local import Executor
 
-    result = Executor(request, solve_only=given["output"] is None, part=inputs.is_part).run(jobs)
+    result = Executor(request, solve_only=given["output"] is None, part=inputs.is_part, stdout=outside.write).run(jobs)
     if given["magnitude"]:
         result = replace(result, params={**result.params, "magnitude": True})
     if given["quiet"] and not given["json"]:
-        outside.print("".join(f"{line}\n" for line in bare(result)))
+        told.print("".join(f"{line}\n" for line in bare(result)))
     kind: Kind = "json" if given["json"] else "none" if given["quiet"] else "table"
-    return conclude(result, kind, outside, given["color"], given["verbose"])
+    return conclude(result, kind, told, given["color"], given["verbose"])
 
 
 def _request(given: dict[str, Any]) -> Request:

@@ -51,7 +51,7 @@ def command(outside: Outside) -> Callable[..., int]:
         from threshcli.executors.stats import Stats
 
         params = {"magnitude": magnitude, "percentiles": [text for text, _ in wanted]}
-        run = examine("stats", params, inputs.paths, means, Stats(wanted, magnitude).look, part=inputs.is_part)
+        run = examine("stats", params, inputs.paths, means, Stats(wanted, magnitude).look)
         return conclude(run, "json" if json else "table", outside, color, verbose)
 
     stats.__doc__ = """Show what is in the elements: zeros, NaN, extremes, mean, spread, norms.

@@ -108,7 +108,7 @@ def _run(given: dict[str, Any]) -> RunResult:
     looking = Sweep(sources, terms, compare)
     survey = looking.survey if given["scope"] == "global" else None
     params = {"thresholds": specs} | {name: given[name] for name in ("compare", "magnitude", "scope", "ties", "bins")}
-    return examine("sweep", params, inputs.paths, means, looking.look, survey, part=inputs.is_part)
+    return examine("sweep", params, inputs.paths, means, looking.look, survey)
 
 
 def specs_of(asked: Sequence[str] | None, magnitude: bool) -> list[str]:

@@ -58,7 +58,7 @@ class Job(NamedTuple):
         cls, step: Step, memory: int, plan: FilePlan, source: Bytes, maps: Callable[[Mapped], Bytes], settings: Settings
     ) -> Self:
         """That of a step in a file; `memory` is for all workers."""
-        output, workers = None if plan.output is None else plan.output.path, settings.crew.size
+        output, workers = None if plan.output is None else plan.output.beside, settings.crew.size
         told, share = settings.progress.advance, memory // workers
         return cls(step.rule, step.axes, source, maps, output, workers, share, settings.tile_bytes, told)
 

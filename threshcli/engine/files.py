@@ -24,6 +24,7 @@ from threshcli.plan.tensors import TensorPlan
 from threshcli.results import FileResult
 from threshcli.stats import Counts
 from threshcli.storage.local import Target
+from threshcli.storage.streams import Stream
 from threshcli.thresholds.base import Mapped
 from threshcli.tiles import Tile
 
@@ -32,6 +33,9 @@ T = TypeVar("T")
 _LIGHT = 1 << 16  # bytes of a tensor, on an average, under which calls of the system take longer than its elements
 _ALONE = 1 << 21  # files up to so many bytes are not worth a second thread
 _TOGETHER = 1 << 23  # files under so many bytes are not worth another process
+
+
+Output = Target | Stream
 
 
 class _Found(NamedTuple):
@@ -64,8 +68,8 @@ class FileRun:
         self._work: dict[int, TensorWork] = self._shared("work", self._works, self._is_alike())
         self._inline = checked_inline(plan) if plan.contents.regions else {}
         self._light = plan.size <= _LIGHT * len(plan.tensors) and plan.size <= settings.largest_tile
-        self._target: Target | None = None
-        self._residual: Target | None = None
+        self._target: Output | None = None
+        self._residual: Output | None = None
 
     def _shared(self, name: str, make: Callable[[], T], alike: bool) -> T:
         """What is made once for all files that are planned alike."""
@@ -165,17 +169,21 @@ class FileRun:
                 total[source] = counts
         return total
 
-    def _begin(self, output: OutputPlan | None, stack: ExitStack) -> Target | None:
+    def _begin(self, output: OutputPlan | None, stack: ExitStack) -> Output | None:
         if output is None:
             return None
         size, held = output.skeleton.size, self._light and output.skeleton.size <= self._settings.largest_tile
-        target = Target(output.path, size, replace=output.replace, fsync=output.fsync, held=held)
+        target: Output
+        if output.stream:
+            target = Stream(output.path, size, self._settings.stdout)
+        else:
+            target = Target(output.path, size, replace=output.replace, fsync=output.fsync, held=held)
         stack.callback(target.discard)
         for offset, data in output.skeleton.segments:
             target.write(offset, data)
         return target
 
-    def _finish(self, output: OutputPlan | None, target: Target | None, ledger: Ledger) -> None:
+    def _finish(self, output: OutputPlan | None, target: Output | None, ledger: Ledger) -> None:
         if output is None or target is None:
             return
         checksums = output.skeleton.checksums
@@ -235,7 +243,7 @@ class FileRun:
 
     def _write(
         self,
-        target: Target | None,
+        target: Output | None,
         output: OutputPlan | None,
         ledger: Ledger,
         place: int | None,

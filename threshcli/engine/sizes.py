@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 
 from threshcli.engine.crew import Crew
 from threshcli.plan.tensors import TensorPlan
+from threshcli.storage.streams import Sink
 from threshcli.thresholds.base import Mapped
 from threshcli.tiles import tile_elements
 
@@ -21,13 +22,15 @@ class Progress(Protocol):
 
 
 class Settings(NamedTuple):
-    """What all files of a call share: the workers, the bytes of a tile, whom to tell."""
+    """What all files of a call share: the workers, the bytes of a tile, whom to tell, where a stream goes."""
 
     crew: Crew
     tile_bytes: int
     largest_tile: int
     """For what is gathered from all over a file: the larger the tile, the longer the stretches that are read."""
     progress: Progress
+    stdout: Sink | None = None
+    """Where standard output takes a tensor file, if it may."""
 
 
 class Limits(Protocol):

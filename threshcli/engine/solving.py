@@ -117,7 +117,7 @@ class Solver:
             for item in planned.of(self.step)
         ]
         output = planned.plan.output
-        return Mapmaker(self.step, self.desk, memory).maps(subjects, None if output is None else output.path, stack)
+        return Mapmaker(self.step, self.desk, memory).maps(subjects, None if output is None else output.beside, stack)
 
     def _piece(self, planned: Planned, item: TensorPlan) -> Piece:
         plan, tensor = planned.plan, item.tensor

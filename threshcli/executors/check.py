@@ -37,13 +37,9 @@ class Asked:
     conditions: tuple[Condition, ...] = ()
 
 
-def look_for_faults(
-    params: Mapping[str, object], paths: Sequence[str], means: Means, asked: Asked, *, part: bool = False
-) -> RunResult:
+def look_for_faults(params: Mapping[str, object], paths: Sequence[str], means: Means, asked: Asked) -> RunResult:
     """What is wrong with each file. UsageError as from `examine`."""
-    return over_files(
-        "check", params, paths, means, lambda examiner, path: _Checker(examiner, asked).file(path), part=part
-    )
+    return over_files("check", params, paths, means, lambda examiner, path: _Checker(examiner, asked).file(path))
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,16 @@ class Means:
     magnitude: bool = False
     jobs: int = 1
     max_memory: int = 64 << 20
+    part: bool = False
+    """Whether there are more files in other calls: patterns may be for those."""
+
+    def is_strict(self, paths: Sequence[str]) -> bool:
+        """Whether a pattern has to match a tensor of each file, since there is only one."""
+        return len(paths) == 1 and not self.part
+
+    def looks_ahead(self, paths: Sequence[str]) -> bool:
+        """Whether all headers are read before, since a pattern may match tensors of any file."""
+        return len(paths) > 1 and not self.part and bool(self.selection.keep or self.selection.exclude)
 
     def desk(self) -> Desk:
         """Where the studies are done; stored checksums are compared file by file, by `Examiner`."""
@@ -76,17 +86,13 @@ def examine(
     means: Means,
     look: Look,
     survey: Survey | None = None,
-    *,
-    part: bool = False,
 ) -> RunResult:
     """What `look` has to tell of every chosen tensor of every file. A `survey` sees them all before, in the same order.
 
-    UsageError only for what makes the whole call impossible: a pattern that matches no tensor of any file (of a `part`
-    of the files that are meant it need not). With a survey any file that cannot be read does that too.
+    UsageError only for what makes the whole call impossible: a pattern that matches no tensor of any file (where
+    the files are a part of those that are meant it need not). With a survey any file that cannot be read does that too.
     """
-    return over_files(
-        command, params, paths, means, lambda examiner, path: examiner.file(path, look), survey, part=part
-    )
+    return over_files(command, params, paths, means, lambda examiner, path: examiner.file(path, look), survey)
 
 
 def over_files(
@@ -96,16 +102,13 @@ def over_files(
     means: Means,
     work: Callable[[Examiner, str], FileResult],
     survey: Survey | None = None,
-    *,
-    part: bool = False,
 ) -> RunResult:
     """What comes of the work on every file: what `examine` does, for commands that look at whole files."""
     began = time.perf_counter()
     paths = [member for path in paths for member in members(path)]
     with ExitStack() as stack:
-        examiner = Examiner(means, means.desk(), strict=len(paths) == 1 and not part)
-        patterns = means.selection.keep or means.selection.exclude
-        if survey is not None or (len(paths) > 1 and not part and patterns):
+        examiner = Examiner(means, means.desk(), strict=means.is_strict(paths))
+        if survey is not None or means.looks_ahead(paths):
             subjects = examiner.prepare(paths, stack, lenient=survey is None)
             if survey is not None:
                 survey(subjects)

@@ -13,7 +13,7 @@ from threshcli.errors import InputError, UsageError
 from threshcli.executors.examine import Subject
 from threshcli.findings import Mark, TensorHist
 from threshcli.kernels.base import Rank, Scalar
-from threshcli.plan.files import MapFiles
+from threshcli.plan.maps import MapFiles
 from threshcli.results import TensorResult
 from threshcli.rules._solved import Solved, SolvedMagnitude
 from threshcli.studies.base import tried

@@ -19,13 +19,15 @@ from threshcli.engine.sizes import Progress, Settings, largest_tile, tile_bytes,
 from threshcli.errors import DeviceError, OutputError, ThreshError
 from threshcli.kernels.base import Kernels
 from threshcli.plan.alike import Planner
-from threshcli.plan.files import FilePlan, MapFiles, check_patterns, read_header
+from threshcli.plan.files import FilePlan, check_patterns, read_header
 from threshcli.plan.index import is_index, members, read_index
+from threshcli.plan.maps import MapFiles
 from threshcli.plan.names import Job, display_name, shard_jobs
 from threshcli.plan.provenance import recipe_of
 from threshcli.plan.request import Request
 from threshcli.results import Failure, FileResult, FileStatus, RunResult
 from threshcli.storage import local
+from threshcli.storage.streams import Sink
 
 if TYPE_CHECKING:
     from threshcli.executors.existing import Existing
@@ -67,6 +69,8 @@ class Executor:
     """Whether the process is ours alone, so that workers may be copies of it."""
     part: bool = False
     """Whether there are more files in other calls: patterns may be for those."""
+    stdout: Sink | None = None
+    """Where an output called `-` goes."""
 
     def run(self, jobs: Sequence[Job]) -> RunResult:
         """Work on all files. UsageError only for what makes the whole call impossible."""
@@ -77,10 +81,12 @@ class Executor:
         self._check_patterns(jobs)
         own = device == "cpu" and self.copies and possible()
         crew = Crew(workers(self.request), make, copies=own)
-        settings = Settings(crew, tile_bytes(self.request, device), largest_tile(self.request), self.progress)
+        sizes = tile_bytes(self.request, device), largest_tile(self.request)
+        settings = Settings(crew, *sizes, self.progress, self.stdout)
         results = []
         with ExitStack() as stack:
             maps = MapFiles()
+            stack.callback(maps.close)
             planner = Planner(self.request, maps, strict=len(jobs) == 1 and not self.part)
             work = _Work(settings, planner, self._fitting(settings, device, maps), [])
             if work.fitting is not None and work.fitting.is_shared:
@@ -205,7 +211,8 @@ class Executor:
     def _make_folders(self, plan: FilePlan, work: _Work) -> None:
         """Those of the outputs, where their names come from the inputs' folders."""
         for output in (plan.output, plan.residual):
-            folder = "" if output is None else output.path[: output.path.rfind("/") + 1]
+            beside = None if output is None else output.beside
+            folder = "" if beside is None else beside[: beside.rfind("/") + 1]
             if folder and folder not in work.folders and self.request.names.makes_folders:
                 make_folder(folder)
                 work.folders[:] = [folder, *work.folders[:1]]

@@ -9,16 +9,14 @@ from typing import Any, NamedTuple
 
 from threshcli import containers
 from threshcli.containers.base import Container, Contents, Copy, Skeleton
-from threshcli.errors import InputError, OutputError, ThreshError, UsageError
+from threshcli.errors import OutputError, ThreshError, UsageError
 from threshcli.plan.names import Job, display_name
 from threshcli.plan.packs import Measured, check_unpacked, packed, placed, stored
 from threshcli.plan.provenance import KEY, provenance
 from threshcli.plan.request import Request
 from threshcli.plan.tensors import Known, Place, TensorPlan, plan_tensor
-from threshcli.storage import local
+from threshcli.storage import local, streams
 from threshcli.thresholds.base import Maps
-
-_LONGEST_REPORT = 1 << 28
 
 
 class OutputPlan(NamedTuple):
@@ -28,6 +26,13 @@ class OutputPlan(NamedTuple):
     skeleton: Skeleton
     replace: bool
     fsync: bool
+    stream: bool = False
+    """Whether it is written from end to end, to standard output, a FIFO, a descriptor."""
+
+    @property
+    def beside(self) -> str | None:
+        """The path beside which there is room for what is made on the way; None for a stream, which has no folder."""
+        return None if self.stream else self.path
 
 
 class FilePlan(NamedTuple):
@@ -49,41 +54,6 @@ class FilePlan(NamedTuple):
     """Whether a first pass has to tell how large it is: until then it is planned for the most that it may be."""
     recipe: Mapping[str, str] = {}
     """What the metadata of the output says of how it was made."""
-
-
-class MapFiles(Maps):
-    """Headers of the map files of a call, and reports, each read once."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, tuple[Contents, tuple[int, ...]]] = {}
-        self._reports: dict[str, dict[str, Any]] = {}
-
-    def contents(self, path: str) -> tuple[Contents, tuple[int, ...]]:
-        if path not in self._known:
-            self._known[path] = read_header(path)
-        return self._known[path]
-
-    def report(self, path: str) -> dict[str, Any]:
-        if path not in self._reports:
-            self._reports[path] = read_report(path)
-        return self._reports[path]
-
-
-def read_report(path: str) -> dict[str, Any]:
-    """A report that was written with --json; errors name it."""
-    hint = "it has to be a report of thresh, written with --json"
-    try:
-        with local.Source(path) as source:
-            if source.size > _LONGEST_REPORT:
-                raise InputError("is too long for a report", hint=hint)
-            found = json.loads(bytes(source.read(0, source.size)))
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, ThreshError):
-            raise error.located(path) from error
-        raise InputError(f"is not JSON: {error}", hint=hint, file=path) from error
-    if not isinstance(found, dict) or found.get("schema") != "thresh.report/1":
-        raise InputError("is not a report of thresh", hint=hint, file=path)
-    return found
 
 
 def read_header(path: str) -> tuple[Contents, tuple[int, ...]]:
@@ -252,6 +222,11 @@ def plan_output(
 
 
 def _check_output(request: Request, source: local.Source, path: str, skeleton: Skeleton, in_place: bool) -> OutputPlan:
+    if streams.is_stream(path):
+        if in_place:
+            raise OutputError("is not a regular file", hint="use -o or -O")
+        streams.check(path)
+        return OutputPlan(path=path, skeleton=skeleton, replace=False, fsync=False, stream=True)
     target = local.resolve(path)
     old = local.existing(target)
     if old is not None and not in_place:

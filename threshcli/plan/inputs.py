@@ -17,9 +17,7 @@ from typing import NamedTuple, TypeVar
 
 from threshcli import containers
 from threshcli.errors import InputError, UsageError
-
-STDIN = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
-"""What standard input is called."""
+from threshcli.storage.spool import STDIN
 
 _LONGEST_NAME = 1 << 16
 _CHUNK = 1 << 16
@@ -193,7 +191,7 @@ def gather(names: Iterable[str], search: Search | None = None, shard: Shard | No
 
 def confined(path: str) -> str:
     """A path as it may be kept below another folder: without a leading / and without .., as `tar` has it."""
-    if path == "-":
+    if path in STDIN:
         return "stdin"
     if "/" not in path:
         return path

@@ -12,6 +12,8 @@ from threshcli import containers
 from threshcli.errors import ThreshError, UsageError
 from threshcli.plan.index import Index, is_index, members, read_index
 from threshcli.plan.inputs import Input, Inputs, Places, confined
+from threshcli.storage.spool import STDIN
+from threshcli.storage.streams import STDOUT
 
 _FIELD = re.compile(r"\{(\w*)\}")
 _FIELDS = ("dir", "stem", "ext", "name", "rel", "rule", "i")
@@ -72,6 +74,11 @@ class Names:
         from_inputs = any(field in _FOLDERS for text in templates for field in _FIELD.findall(text))
         return self.out_dir is not None or from_inputs
 
+    @property
+    def to_stdout(self) -> bool:
+        """Whether standard output carries a tensor file."""
+        return not self.dry_run and (self.output in STDOUT or self.residual in STDOUT)
+
     def jobs(self, inputs: Inputs | Sequence[str]) -> Sequence[Job]:
         """The jobs of this call's share of the inputs (or of plain paths), in their order; UsageError where two
         inputs, of any share, would meet on one output, or an output is another's input."""
@@ -84,8 +91,8 @@ class Names:
         jobs = [
             Job(
                 item.path,
-                output.filled(item, number) if output is not None else self._output(item, suffix),
-                None if residual is None else residual.filled(item, number),
+                _standard(output.filled(item, number) if output is not None else self._output(item, suffix)),
+                _standard(None if residual is None else residual.filled(item, number)),
             )
             for number, item in enumerate(inputs.files)
         ]
@@ -107,8 +114,8 @@ class Names:
             raise UsageError("--keep-tree is for -O", hint="say -O FOLDER, or use a template: -o 'FOLDER/{rel}{ext}'")
         if self.in_place and self.to is not None:
             raise UsageError("--in-place keeps the format", hint="use -o or -O with --to")
-        if self.output == "-":
-            raise UsageError("tensors cannot be written to standard output yet", hint="name a file: -o OUT.npy")
+        if self.in_place and any(item.path in STDIN for item in inputs.files):
+            raise UsageError("standard input cannot be replaced", hint="say -o FILE, or -o - for standard output")
         for option, template in (("-o", self.output), ("--residual", self.residual)):
             if template is not None and len(inputs.files) > 1 and not _FIELD.search(template):
                 raise UsageError(
@@ -173,9 +180,14 @@ class Names:
         return UsageError(f"{first} and {second} would both be written to {path}", hint=hint)
 
 
+def _standard(path: str | None) -> str | None:
+    """A path, with one name for standard output."""
+    return "-" if path in STDOUT else path
+
+
 def _named(path: str) -> str:
     """The path that outputs are named after."""
-    return "stdin" if path == "-" else path
+    return "stdin" if path in STDIN else path
 
 
 def shard_jobs(job: Job, index: Index) -> list[Job]:

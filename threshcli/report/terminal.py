@@ -137,18 +137,22 @@ def _colour(color: Color, is_terminal: bool, env: Mapping[str, str]) -> bool:
 
 
 def write_all(stream: TextIO, text: str) -> None:
-    """Write and flush all of `text`; a closed pipe or a full disk is the caller's BrokenPipeError or OSError.
+    """Write and flush all of `text`; a closed pipe or a full disk is the caller's BrokenPipeError or OSError."""
+    if not hasattr(stream, "buffer"):
+        stream.write(text)
+        stream.flush()
+        return
+    write_bytes(stream, memoryview(text.encode(stream.encoding or "utf-8", "backslashreplace")))
+
+
+def write_bytes(stream: TextIO, data: memoryview) -> None:
+    """Write and flush all of `data`, as it is, after the text that was written before.
 
     With PYTHONUNBUFFERED=1 the buffer below is the raw file, whose writes may be short; and a terminal that another
     program has made non-blocking takes what it can and wants to be asked again.
     """
-    buffer = getattr(stream, "buffer", None)
-    if buffer is None:
-        stream.write(text)
-        stream.flush()
-        return
     stream.flush()
-    rest = memoryview(text.encode(stream.encoding or "utf-8", "backslashreplace"))
+    buffer, rest = stream.buffer, data
     while rest:
         try:
             written = buffer.write(rest)

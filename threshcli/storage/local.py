@@ -8,15 +8,14 @@ its last step. `abandon` removes what is unfinished; a signal handler may call i
 from __future__ import annotations
 
 import os
-import shutil
 import stat
-import sys
 from types import TracebackType
 from typing import Self
 
-from threshcli.errors import InputError, OutputError
+from threshcli.errors import InputError, OutputError, ThreshError
 from threshcli.storage._temporary import Temporary
 from threshcli.storage._writing import Writing, allocate, synced_folder
+from threshcli.storage.spool import STDIN, spooled, standard_input
 
 
 class Source:
@@ -107,7 +106,7 @@ class _Reading:
         if isinstance(error, FileNotFoundError):
             hint = "check the path; quote patterns that the shell should not expand"
             raise InputError("no such file", hint=hint) from None
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and not isinstance(error, ThreshError):
             raise InputError(f"cannot be read: {error.strerror}") from error
 
 
@@ -116,13 +115,13 @@ _READING = _Reading()
 
 def _open(name: str) -> tuple[int, str]:
     """A descriptor of a regular file, and a path under which foreign parsers find the same file."""
-    if name == "-":
-        return _spooled(sys.stdin.fileno())
+    if name in STDIN:
+        return standard_input()
     mode = os.stat(name).st_mode  # noqa: PTH116 - a path object for each of many small files is a fifth of their time
     if stat.S_ISFIFO(mode):
         pipe = os.open(name, os.O_RDONLY)
         try:
-            return _spooled(pipe)
+            return spooled(pipe)
         finally:
             os.close(pipe)
     if not stat.S_ISREG(mode):
@@ -131,16 +130,6 @@ def _open(name: str) -> tuple[int, str]:
             os.close(os.open(name, os.O_RDONLY))  # one that may not be read says so
         raise InputError(f"is {kind}", hint="name the files in it" if stat.S_ISDIR(mode) else None)
     return os.open(name, os.O_RDONLY | os.O_CLOEXEC), name
-
-
-def _spooled(pipe: int) -> tuple[int, str]:
-    import tempfile  # which most calls can do without
-
-    with tempfile.TemporaryFile(prefix="thresh-") as copy, open(pipe, "rb", closefd=False) as data:
-        shutil.copyfileobj(data, copy, 1 << 20)
-        copy.flush()
-        kept = os.dup(copy.fileno())
-    return kept, f"/dev/fd/{kept}"
 
 
 def resolve(path: str) -> str:

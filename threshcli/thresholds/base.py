@@ -136,8 +136,8 @@ class Maps(ABC):
     """Headers of map files, each read once; the plan hands it to `bind`."""
 
     @abstractmethod
-    def contents(self, path: str) -> tuple[Contents, tuple[int, ...]]:
-        """What the file holds, and its fingerprint; InputError if it cannot be read."""
+    def contents(self, path: str) -> tuple[Contents, tuple[int, ...], str]:
+        """What the file holds, its fingerprint, and where to read it; InputError if it cannot be read."""
 
     @abstractmethod
     def report(self, path: str) -> dict[str, Any]:

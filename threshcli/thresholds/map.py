@@ -37,12 +37,12 @@ class MapThreshold(Threshold):
         return cls(text, path, name if chosen else None)
 
     def bind(self, tensor: Fitted, maps: Maps) -> Mapped:
-        contents, fingerprint = maps.contents(self.path)
+        contents, fingerprint, path = maps.contents(self.path)
         found = self._choose(contents, tensor.name)
         if not found.dtype.is_real:
             raise UsageError(f"the map {self.text} holds {found.dtype.name}, which has no order")
         view = self._fit(found.view, tensor)
-        return Mapped(self.text, self.path, fingerprint, found.dtype, view.permuted(tensor.order))
+        return Mapped(self.text, path, fingerprint, found.dtype, view.permuted(tensor.order))
 
     def _choose(self, contents: Contents, name: str) -> Tensor:
         by_name = {item.name: item for item in contents.tensors}

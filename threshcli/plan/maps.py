@@ -1,0 +1,68 @@
+"""The files that thresholds are read from: maps and reports, each read once in a call."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from typing import Any
+
+from threshcli import containers
+from threshcli.containers.base import Contents
+from threshcli.errors import InputError, ThreshError
+from threshcli.storage import local
+from threshcli.thresholds.base import Maps
+
+_LONGEST_REPORT = 1 << 28
+
+
+class MapFiles(Maps):
+    """Headers of the map files of a call, and reports, each read once."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[Contents, tuple[int, ...], str]] = {}
+        self._copies: list[local.Source] = []
+        self._reports: dict[str, dict[str, Any]] = {}
+
+    def contents(self, path: str) -> tuple[Contents, tuple[int, ...], str]:
+        if path not in self._known:
+            try:
+                self._known[path] = self._read(path)
+            except ThreshError as error:
+                raise error.located(path) from error
+        return self._known[path]
+
+    def _read(self, path: str) -> tuple[Contents, tuple[int, ...], str]:
+        with ExitStack() as stack:
+            source = stack.enter_context(local.Source(path))
+            found = containers.identify(source).read(source)
+            if source.path != path:  # a pipe can be read once: its copy is kept
+                self._copies.append(source)
+                stack.pop_all()
+            return found, source.fingerprint, source.path
+
+    def close(self) -> None:
+        """Let go of the copies of pipes."""
+        for source in self._copies:
+            source.close()
+
+    def report(self, path: str) -> dict[str, Any]:
+        if path not in self._reports:
+            self._reports[path] = read_report(path)
+        return self._reports[path]
+
+
+def read_report(path: str) -> dict[str, Any]:
+    """A report that was written with --json; errors name it."""
+    hint = "it has to be a report of thresh, written with --json"
+    try:
+        with local.Source(path) as source:
+            if source.size > _LONGEST_REPORT:
+                raise InputError("is too long for a report", hint=hint)
+            found = json.loads(bytes(source.read(0, source.size)))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, ThreshError):
+            raise error.located(path) from error
+        raise InputError(f"is not JSON: {error}", hint=hint, file=path) from error
+    if not isinstance(found, dict) or found.get("schema") != "thresh.report/1":
+        raise InputError("is not a report of thresh", hint=hint, file=path)
+    return found
