@@ -158,7 +158,6 @@ def test_an_index_that_cannot_be_written_is_told(index: Path, tmp_path: Path, mo
         (("-o", "out.safetensors"), "no name for the index"),
         (("-O", "out", "--to", "pt"), "no --to"),
         (("-O", "out", "--residual", "left-{name}"), "no --residual"),
-        (("-O", "out", "--pack", "bitmask"), "no --pack"),
     ],
 )
 def test_what_a_whole_checkpoint_cannot_have_is_told(words: tuple[str, ...], said: str, index: Path) -> None:

@@ -202,8 +202,3 @@ def test_the_options_of_outputs_are_those_of_rules(tmp_path: Path) -> None:
     refused(thresh(*call), 2, "nowhere to write")
     assert thresh(*call, "--in-place", "--report", "ndjson").out.count("\n") == 2
     assert np.load(tmp_path / "m.npy").tolist() == np.load(tmp_path / "out" / "m.npy").tolist()
-
-
-def test_an_index_is_not_unpacked_without_saying_so(tmp_path: Path) -> None:
-    (tmp_path / "model.safetensors.index.json").write_text('{"weight_map": {"a": "a.safetensors"}}')
-    refused(thresh("unpack", tmp_path / "model.safetensors.index.json", "-O", tmp_path / "out"), 2, "whole checkpoint")

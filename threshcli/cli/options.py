@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from threshcli import packings
+
 INPUT, THRESHOLDS, SELECTION, OUTPUT = "Input", "Threshold", "Selection", "Output"
 RUNNING, REPORT = "Running", "Report"
 
@@ -189,7 +191,7 @@ Pack = Annotated[
     str | None,
     _option(
         "--pack",
-        metavar="bits|bitmask",
+        metavar="|".join(packings.names()),
         help="Small outputs: bits for masks of 0 and 1; bitmask for matrices of weights, mostly zero, in .safetensors. "
         "The way back: thresh unpack.",
         panel=OUTPUT,

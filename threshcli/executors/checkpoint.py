@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from threshcli.engine.comparing import different
-from threshcli.errors import InputError, ThreshError
-from threshcli.plan.checkpoint import CheckpointPlan, plan_checkpoint
+from threshcli.errors import InputError, ThreshError, UsageError
+from threshcli.plan.checkpoint import CheckpointPlan, plan_checkpoint, retold
 from threshcli.plan.files import OutputPlan
 from threshcli.plan.names import Job
 from threshcli.plan.request import Request
@@ -31,14 +31,17 @@ class CheckpointRun:
     share: Callable[[Sequence[Job]], None]
     status: FileStatus
     strict: bool
+    renames: bool = False
+    """Whether the outputs have tensors of other names: the index is known when they are there."""
 
     def results(self) -> Iterator[FileResult]:
         """A result for each shard as it ends, then that of the index; for a checkpoint that cannot be worked on as a
         whole the latter alone."""
         began = time.perf_counter()
         try:
+            self._check_place()
             plan = plan_checkpoint(self.request, self.job, self.maps, strict=self.strict)
-            done = self._is_done(plan)
+            done = not self.renames and self._is_done(plan)
             self.share(plan.jobs)
         except ThreshError as error:
             yield failed(self.job, error)
@@ -49,6 +52,12 @@ class CheckpointRun:
             missing = missing or (result if result.status == "failed" else None)
             yield result
         yield self._index(plan, began, done=done) if missing is None else self._without(missing)
+
+    def _check_place(self) -> None:
+        """UsageError where a killed run would leave shards that their index contradicts."""
+        if self.renames and self.request.names.in_place:
+            what = "stands for a whole checkpoint, which is not packed or unpacked in place"
+            raise UsageError(what, hint="write it to another folder: -O FOLDER")
 
     def _is_done(self, plan: CheckpointPlan) -> bool:
         """Whether the index that would be written is there, with --skip-existing; OutputError where another is, unless
@@ -74,6 +83,9 @@ class CheckpointRun:
 
     def _index(self, plan: CheckpointPlan, began: float, *, done: bool) -> FileResult:
         try:
+            if self.renames and self.status == "written":
+                plan = retold(plan)
+                done = self._is_done(plan)
             if plan.output is not None and self.status == "written" and not done:
                 write(plan.output)
         except ThreshError as error:

@@ -157,7 +157,13 @@ class Executor:
                 share=lambda shards: work.fitting.share_checkpoint(number, shards, stack) if work.fitting else None,
                 status="read" if self.solve_only else "dry-run" if self._plans_only else "written",
                 strict=work.planner.strict,
+                renames=self._renames,
             ).results()
+
+    @property
+    def _renames(self) -> bool:
+        """Whether outputs may have tensors of other names than inputs."""
+        return self.request.packing is not None
 
     def _attempt(self, job: Job, work: _Work, number: Number) -> FileResult:
         try:

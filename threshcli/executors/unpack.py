@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from threshcli.engine.files import FileRun
 from threshcli.engine.unfolding import Unfolded
-from threshcli.errors import ThreshError, UsageError
-from threshcli.executors.checkpoint import failed
+from threshcli.errors import ThreshError
 from threshcli.executors.local import Executor, skipped
 from threshcli.packings.base import Given
 from threshcli.plan.files import read_header
-from threshcli.plan.index import is_index
 from threshcli.plan.names import Job
 from threshcli.plan.unpacking import plan_unpacking
 from threshcli.results import FileResult
@@ -28,12 +25,9 @@ class Unpacker(Executor):
     given: Given = field(default_factory=Given)
     """What the user says of tensors that do not tell."""
 
-    def _results(self, job: Job, work: Any, number: int) -> Iterator[FileResult]:
-        if not is_index(job.input):
-            yield self._attempt(job, work, (number, 0))
-            return
-        hint = "name its shards in place of the index, which would not be true of what is unpacked"
-        yield failed(job, UsageError("stands for a whole checkpoint", hint=hint))
+    @property
+    def _renames(self) -> bool:
+        return True
 
     def _file(self, job: Job, work: Any, number: Any) -> FileResult:
         began = time.perf_counter()

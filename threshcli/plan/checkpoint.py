@@ -5,8 +5,17 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from threshcli.containers.base import Skeleton
-from threshcli.errors import ThreshError, UsageError
-from threshcli.plan.files import FilePlan, OutputPlan, check_patterns, nothing_else, plan_file, plan_output, refused
+from threshcli.errors import ThreshError
+from threshcli.plan.files import (
+    FilePlan,
+    OutputPlan,
+    check_patterns,
+    nothing_else,
+    plan_file,
+    plan_output,
+    read_header,
+    refused,
+)
 from threshcli.plan.index import Index, Roll, Shard, read_index
 from threshcli.plan.names import Job, shard_jobs
 from threshcli.plan.request import Request
@@ -29,9 +38,6 @@ class CheckpointPlan(NamedTuple):
 def plan_checkpoint(request: Request, job: Job, maps: Maps, *, strict: bool) -> CheckpointPlan:
     """The plan of the checkpoint whose index is the input of a job; InputError where index and shards contradict each
     other, and whatever `plan_file` raises of a shard. `strict` refuses patterns that match no tensor."""
-    if request.packing is not None:
-        hint = "name its shards in place of the index, which would not be true of packed tensors"
-        raise UsageError("stands for a whole checkpoint, which has no --pack", hint=hint)
     index = read_index(job.input)
     jobs = tuple(shard_jobs(job, index))
     seen = _Seen(Roll(index), [], [])
@@ -55,6 +61,20 @@ def plan_checkpoint(request: Request, job: Job, maps: Maps, *, strict: bool) -> 
         skeleton = Skeleton(len(text), ((0, text),), ())
         output = plan_output(request, source, job.output, skeleton, request.names.in_place)
     return CheckpointPlan(index, jobs, tuple(seen.fingerprints), text, output, tuple(seen.roll.notes()))
+
+
+def retold(plan: CheckpointPlan) -> CheckpointPlan:
+    """The plan with an index of what is in the outputs of all shards, which are there: their tensors have other names
+    and sizes than those of the inputs."""
+    names: dict[str, list[str]] = {}
+    total = 0
+    for shard, job in zip(plan.read.listed, plan.jobs, strict=True):
+        contents, _ = read_header(job.output or job.input)
+        names[shard] = list(Shard.of(shard, contents).names)
+        total += sum(tensor.nbytes for tensor in contents.tensors)
+    text = plan.read.renamed(names, total)
+    output = plan.output and plan.output._replace(skeleton=Skeleton(len(text), ((0, text),), ()))
+    return plan._replace(text=text, output=output)
 
 
 class _Seen:

@@ -63,6 +63,19 @@ class Index:
         """The paths of the shards beside an index at `path`."""
         return [str(PurePath(path).parent / name) for name in self.listed]
 
+    def renamed(self, names: Mapping[str, Sequence[str]], total: int) -> bytes:
+        """Its text with the names of other tensors by shard, in their order or, if that is how they were, sorted; and
+        with another `total_size`, if it has one. The same text where all of that is the same."""
+        weights = {name: shard for shard, owned in names.items() for name in owned}
+        old = self.document["weight_map"]
+        if list(old) == sorted(old):
+            weights = dict(sorted(weights.items()))
+        text = self.resized(total)
+        if weights == old:
+            return text
+        wanted = {**json.loads(text), "weight_map": weights}
+        return json.dumps(wanted, indent=2, ensure_ascii=self.text.isascii()).encode() + b"\n"
+
     def resized(self, total: int) -> bytes:
         """Its text with another `total_size`, if it has one; nothing else of it changes."""
         old = self.metadata.get("total_size")

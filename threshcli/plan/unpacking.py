@@ -36,7 +36,7 @@ def plan_unpacking(request: Request, job: Job, source: local.Source, given: Give
         for name, packing in packings.registered().items()
         for item in packing.packed_in(contents, source, given)
     }
-    if not folded:
+    if not folded and job.whole is None:
         hint = "a mask in .npy or .pt does not tell what it is: say --shape 3,4, or --like FILE"
         raise InputError("holds nothing that is packed", hint=hint)
     gone = {number for item, _ in folded.values() for number in item.numbers}
@@ -53,7 +53,8 @@ def plan_unpacking(request: Request, job: Job, source: local.Source, given: Give
             plans.append(_plan(kind, tensor, contents, job, None))
     plans = [plan._replace(out=replace(plan.out, source=number)) for number, plan in enumerate(plans)]
     whole = replace(contents, tensors=tuple(plan.tensor for plan in plans), metadata=_metadata(contents))
-    return Unfolding(file_plan(request, job, source, _settled(kind, whole, plans)), tuple(places))
+    own = job._replace(whole=None) if folded else job  # a shard with nothing to unpack is copied as it is
+    return Unfolding(file_plan(request, own, source, _settled(kind, whole, plans)), tuple(places))
 
 
 def _plan(kind: Container, tensor: Tensor, contents: Contents, job: Job, packing: str | None) -> TensorPlan:
