@@ -111,6 +111,7 @@ class FileResult:
     bytes_out: int = 0
     seconds: float = 0.0
     residual: str | None = None
+    sidecar: str | None = None
     error: Failure | None = None
     tensors: tuple[TensorResult, ...] = ()
     warnings: tuple[str, ...] = ()

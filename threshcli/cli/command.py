@@ -74,6 +74,7 @@ _SHARED: tuple[tuple[str, Any, Any], ...] = (
     ("out_dtype", options.OutDtype, None),
     ("pack", options.Pack, None),
     ("no_provenance", options.NoProvenance, False),
+    ("sidecar", options.Sidecar, False),
     ("device", options.Device, "cpu"),
     *REPORTING,
 )

@@ -202,7 +202,11 @@ Fsync = Annotated[
     _option("--fsync/--no-fsync", help="Sync outputs to disk. Default: where a file is replaced.", panel=OUTPUT),
 ]
 NoProvenance = Annotated[
-    bool, _option("--no-provenance", help="Do not note the rule in the metadata of .safetensors.", panel=OUTPUT)
+    bool, _option("--no-provenance", help="Do not note the recipe in the metadata of .safetensors.", panel=OUTPUT)
+]
+Sidecar = Annotated[
+    bool,
+    _option("--sidecar", help="Write the recipe beside each output, too: OUT.thresh.json, for run.", panel=OUTPUT),
 ]
 Device = Annotated[
     str,

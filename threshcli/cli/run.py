@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +16,7 @@ from threshcli.cli.outside import Outside
 from threshcli.errors import UsageError
 from threshcli.plan.asking import request_with
 from threshcli.plan.recipes import read_recipe
+from threshcli.plan.request import Request
 
 DOC = """Do what a recipe says: rules by tensor name, several steps in one pass.
 
@@ -68,7 +70,11 @@ def command(outside: Outside) -> Callable[..., int]:
     def run(**given: Any) -> int:
         recipe = read_recipe(given["recipe"], settings_of(given["settings"] or ()))
         asked = {**given, "pack": given["pack"] or recipe.pack}
-        return carry_out(given, outside, lambda moments: request_with(recipe.entries, "run", asked, moments=moments))
+
+        def make(moments: bool) -> Request:
+            return replace(request_with(recipe.entries, "run", asked, moments=moments), noted=recipe.noted)
+
+        return carry_out(given, outside, make)
 
     return with_parameters(run, parameters([*_PARAMETERS, *INPUTS, *WORKING]), DOC)
 

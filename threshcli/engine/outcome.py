@@ -36,6 +36,7 @@ def file_result(
         input=plan.job.input,
         output=plan.job.output,
         residual=plan.job.residual,
+        sidecar=None if plan.sidecar is None else plan.sidecar.path,
         status=status,
         format=plan.contents.container,
         bytes_in=plan.size,

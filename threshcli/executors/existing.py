@@ -48,6 +48,7 @@ class Existing:
         output, residual = plan.output, plan.residual
         if output is not None and output.replace and residual is not None and not residual.replace:
             raise different(f"and its residual {residual.path} does not", output.path)
+        _check_sidecar(plan)
         if plan.unmeasured:
             return
         if is_pending(plan) and output is not None and output.replace and plan.recipe:
@@ -57,6 +58,20 @@ class Existing:
             Comparing(self.request, plan, elements, self.settings).compare()
         except OutputError as error:
             raise _explained(plan, error) from error
+
+
+def _check_sidecar(plan: FilePlan) -> None:
+    """OutputError where an output is there and the recipe beside it is not, or is another."""
+    output, sidecar = plan.output, plan.sidecar
+    if output is None or not output.replace or sidecar is None:
+        return
+    if not sidecar.replace:
+        raise different(f"and its recipe {sidecar.path} does not", output.path)
+    ((_, wanted),) = sidecar.skeleton.segments
+    with Source(sidecar.path) as there:
+        found = there.read(0, there.size)
+    if not alike(wanted.decode(), found.decode("utf-8", "replace")):
+        raise different("made with another recipe", output.path)
 
 
 def _stated(output: OutputPlan) -> str:

@@ -101,12 +101,17 @@ class Executor:
             command=self.request.command,
             operator=self.request.operator,
             decides=self.request.decides,
-            params=self.request.params() or recipe_of(self.request),
-            recipe=recipe_of(self.request) if self.request.command != "solve" else None,
+            params=self.request.params() or self._recipe() or {},
+            recipe=self._recipe(),
             device=device,
             files=tuple(results),
             seconds=time.perf_counter() - began,
         )
+
+    def _recipe(self) -> dict[str, object] | None:
+        """What does the same again, where rules are applied."""
+        applies = bool(self.request.entries) and self.request.command != "solve"
+        return recipe_of(self.request, folders=True) if applies else None
 
     def _check_patterns(self, jobs: Sequence[Job]) -> None:
         """A pattern that matches no tensor of any file is a mistake, told before the first output."""

@@ -30,6 +30,7 @@ _DEFAULTS: Mapping[str, Any] = {
     "to": None,
     "fsync": None,
     "no_provenance": False,
+    "sidecar": False,
     "keep_tree": False,
     "device": "cpu",
     "jobs": "auto",

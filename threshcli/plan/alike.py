@@ -94,7 +94,7 @@ class Planner:
     def _kind(self, head: _Head, job: Job, contents: Contents) -> _Kind | None:
         """What a plan depends on beside the request; None where names or other files have a say."""
         request = self.request
-        if request.packing is not None:
+        if request.packing is not None or request.sidecar:
             return None
         sources = (source for step in request.steps for source in step.thresholds.values())
         if any(step.fit.mask is not None for step in request.steps) or not all(source.by_header for source in sources):

@@ -81,6 +81,7 @@ def request_with(entries: tuple[Entry, ...], command: str, given: Mapping[str, A
         skip_existing=given["skip_existing"],
         fsync=given["fsync"],
         provenance=not given["no_provenance"],
+        sidecar=given["sidecar"],
         device=given["device"],
         jobs=jobs_of(given["jobs"]),
         max_memory=parse_size(given["max_memory"]),

@@ -74,19 +74,21 @@ class Variables:
 
 
 class Recipe(NamedTuple):
-    """What a recipe says: its entries, the name of a packing if there is one, and what it notes of the past."""
+    """What a recipe says: its entries, the name of a packing if there is one, and what it notes beside them, if thresh
+    has noted it."""
 
     entries: tuple[Entry, ...]
     pack: str | None = None
-    before: list[Any] | None = None
+    noted: Mapping[str, Any] | None = None
 
 
 def recipe_of(raw: Mapping[str, Any], given: Mapping[str, str], found: Found) -> Recipe:
     """The recipe that is written so; UsageError, naming entry and key, where it cannot be meant."""
-    pack, before = raw.get("pack"), raw.get("before")
+    pack = raw.get("pack")
     if pack is not None and pack not in packings.names():
         raise UsageError(f"pack is {_shown(pack)}", hint=f"it is one of {', '.join(packings.names())}")
-    return Recipe(entries_of(raw, given, found), pack, before if isinstance(before, list) else None)
+    noted = {name: raw[name] for name in ("thresholds", "before") if name in raw}
+    return Recipe(entries_of(raw, given, found), pack, noted)
 
 
 def entries_of(recipe: Mapping[str, Any], given: Mapping[str, str], found: Found) -> tuple[Entry, ...]:
@@ -161,6 +163,9 @@ def _steps(values: dict[str, Any], variables: Variables, found: Found) -> Iterat
 def _step(values: dict[str, Any], found: Found) -> Step:
     """A rule and its options."""
     name = values.pop("rule", None)
+    if name == "solve":
+        hint = "solve it again: thresh solve FILE -t SPEC -o MAP"
+        raise UsageError("was made by solve, which applies no rule", hint=hint)
     if not isinstance(name, str) or name not in rules.names():
         hint = f"there are {', '.join(sorted(rules.names()))}"
         what = "has no rule" if name is None else f"rule: there is no rule {name!r}"

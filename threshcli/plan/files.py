@@ -12,11 +12,13 @@ from threshcli.containers.base import Container, Contents, Copy, Skeleton
 from threshcli.errors import OutputError, ThreshError, UsageError
 from threshcli.plan.names import Job, display_name
 from threshcli.plan.packs import Measured, check_unpacked, packed, placed, stored
-from threshcli.plan.provenance import KEY, provenance
+from threshcli.plan.provenance import KEY, provenance, sidecar_of, unlike
 from threshcli.plan.request import Request
 from threshcli.plan.tensors import Known, Place, TensorPlan, plan_tensor
 from threshcli.storage import local, streams
 from threshcli.thresholds.base import Maps
+
+_LONGEST_NOTE = 1 << 26
 
 
 class OutputPlan(NamedTuple):
@@ -45,6 +47,8 @@ class FilePlan(NamedTuple):
     tensors: tuple[TensorPlan, ...]
     output: OutputPlan | None
     residual: OutputPlan | None
+    sidecar: OutputPlan | None
+    """The recipe beside the output."""
     warnings: tuple[str, ...]
     planned_size: int
     """Bytes of the output, whether or not it is to be written."""
@@ -73,6 +77,8 @@ class Settled(NamedTuple):
     tensors: tuple[TensorPlan, ...]
     skeleton: Skeleton
     residual: Skeleton | None
+    note: bytes
+    """The recipe, for a file of its own."""
     warnings: tuple[str, ...]
     """What is to be said of the output's format."""
     unmeasured: bool
@@ -123,12 +129,10 @@ def settle(
     ]
     _refused(tensors, alone=job.whole is None)
     check_unpacked(contents.metadata, tensors)
-    origin = contents if kind.name == contents.container else None
+    origin = _origin(contents) if kind.name == contents.container else None
+    made_by = provenance(request, tensors, _before(request, job, contents))
     if recipe is None:
-        recipe = {}
-        if request.provenance:
-            told = provenance(request, tensors, maps, contents.metadata.get(KEY))
-            recipe = {KEY: json.dumps(told, sort_keys=True)}
+        recipe = {KEY: json.dumps(made_by, sort_keys=True)} if request.provenance else {}
     kept = {} if origin is None else origin.metadata
     packs = packed(request.packing, kind, tensors, measured, kept, strict=strict)
     outs = tuple(out for plan in packs.tensors for out in stored(plan))
@@ -139,7 +143,8 @@ def settle(
         tensors=tuple(tensors),
         skeleton=skeleton,
         residual=residual,
-        warnings=(*(contents.notes if origin is None else ()), *packs.warnings),
+        note=json.dumps(made_by, sort_keys=True, indent=2).encode() + b"\n",
+        warnings=(*(contents.notes if origin is None else ()), *packs.warnings, *unlike(request, made_by)),
         unmeasured=measured is None and request.packing is not None and request.packing.measured,
         kept={},
         recipe=recipe,
@@ -151,7 +156,12 @@ def file_plan(request: Request, job: Job, source: local.Source, settled: Settled
     residual = None
     if settled.residual is not None:
         residual = plan_output(request, source, job.residual, settled.residual, in_place=False)
-    skeleton, tensors = settled.skeleton, settled.tensors
+    skeleton, tensors, sidecar = settled.skeleton, settled.tensors, None
+    if request.sidecar and job.output is not None and any(plan.applied for plan in tensors):
+        if streams.is_stream(job.output):
+            raise UsageError("--sidecar has no place beside a stream", hint="write to a file, or leave it out")
+        note, beside = settled.note, sidecar_of(job.output)
+        sidecar = plan_output(request, source, beside, Skeleton(len(note), ((0, note),), ()), request.names.in_place)
     if job.whole is not None and not any(plan.applied for plan in tensors):
         skeleton = Skeleton(source.size, (), (None,) * len(tensors), (Copy(0, 0, source.size),))
         tensors = tuple(plan._replace(place=None) for plan in tensors)
@@ -163,12 +173,31 @@ def file_plan(request: Request, job: Job, source: local.Source, settled: Settled
         tensors=tensors,
         output=plan_output(request, source, job.output, skeleton, request.names.in_place),
         residual=residual,
+        sidecar=sidecar,
         warnings=(*_refused(tensors, alone=False), *settled.warnings),
         planned_size=skeleton.size,
         kept=settled.kept,
         recipe=settled.recipe,
         unmeasured=settled.unmeasured,
     )
+
+
+def _before(request: Request, job: Job, contents: Contents) -> str | None:
+    """What is noted of the input in its metadata, or beside it where that is where recipes are to be."""
+    if KEY in contents.metadata or not request.sidecar:
+        return contents.metadata.get(KEY)
+    beside = sidecar_of(job.input)
+    if local.existing(beside) is None:
+        return None
+    with local.Source(beside) as source:
+        return source.read(0, source.size).decode("utf-8", "replace") if source.size <= _LONGEST_NOTE else None
+
+
+def _origin(contents: Contents) -> Contents:
+    """An input as its output's model, without its recipe, which is not the output's."""
+    if KEY not in contents.metadata:
+        return contents
+    return replace(contents, metadata={key: text for key, text in contents.metadata.items() if key != KEY})
 
 
 def check_patterns(request: Request, names: Sequence[str]) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from threshcli.dtypes import Real
 from threshcli.plan.request import Entry, Request, Step, by_slot, without_folder
 from threshcli.plan.tensors import TensorPlan
 from threshcli.rules.base import slot_of
 from threshcli.spec import Number
-from threshcli.thresholds.base import Fixed, Maps
+from threshcli.thresholds.base import Fixed
 
 KEY = "thresh"
 """The key of the metadata that it stands under."""
@@ -21,12 +22,10 @@ def sidecar_of(path: str) -> str:
     return f"{path}.{KEY}.json"
 
 
-def provenance(
-    request: Request, tensors: Sequence[TensorPlan], maps: Maps, before: str | None = None
-) -> dict[str, object]:
+def provenance(request: Request, tensors: Sequence[TensorPlan], before: str | None) -> dict[str, object]:
     """The recipe of an output, with the thresholds that were worked out for it, and (`before`, the text of that) the
     recipe of its input."""
-    found: dict[str, object] = recipe_of(request, maps)
+    found = recipe_of(request, folders=False)
     used = _used(tensors)
     if used:
         found["thresholds"] = used
@@ -47,9 +46,9 @@ def without_packing(metadata: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def recipe_of(request: Request, maps: Maps | None = None) -> dict[str, object]:
-    """What makes of the same input the same output; without `maps` files are named as they were given."""
-    entries = [_entry(entry, maps) for entry in request.entries]
+def recipe_of(request: Request, *, folders: bool) -> dict[str, object]:
+    """What makes of the same input the same output; files are named as they were given, or without their folders."""
+    entries = [_entry(entry, folders) for entry in request.entries]
     found: dict[str, object] = entries[0] if len(entries) == 1 else {"rules": entries}
     return found if request.packing is None else {**found, "pack": request.packing.name}
 
@@ -66,7 +65,7 @@ def history(text: str) -> list[object]:
     return [text]  # none of ours, yet not ours to drop
 
 
-def _entry(entry: Entry, maps: Maps | None) -> dict[str, object]:
+def _entry(entry: Entry, folders: bool) -> dict[str, object]:
     selection = entry.selection
     patterns: dict[str, Sequence[str]] = {
         "tensors": selection.keep,
@@ -76,24 +75,45 @@ def _entry(entry: Entry, maps: Maps | None) -> dict[str, object]:
     found: dict[str, object] = {name: list(texts) for name, texts in patterns.items() if texts}
     if entry.optional:
         found["optional"] = True
-    steps = [_step(step, maps) for step in entry.steps]
+    steps = [_step(step, folders) for step in entry.steps]
     return found | ({"keep": True} if not steps else steps[0] if len(steps) == 1 else {"steps": steps})
 
 
-def _step(step: Step, maps: Maps | None) -> dict[str, object]:
+def _step(step: Step, folders: bool) -> dict[str, object]:
     """A rule and its options, numbers exact."""
-    elsewhere: dict[str, object] = {}
-    texts: dict[str, str] = {}
-    for key, source in step.thresholds.items():
-        slot = slot_of(key)
-        own = {} if maps is None else dict(source.provenance(slot, maps))
-        text = str(own.pop(slot, step.specs[key]))
-        texts[key] = text if maps is None else without_folder(text)
-        elsewhere |= own
-    stated = {**step.params(), **elsewhere, **by_slot(texts), **step.exact()}
-    if maps is not None and step.fit.mask is not None:
-        stated["estimate_mask"] = without_folder("@" + step.fit.mask)[1:]
+    name = str if folders else without_folder
+    texts = {key: name(text) for key, text in step.specs.items()}
+    stated = {**step.params(), **by_slot(texts), **step.exact()}
+    if step.fit.mask is not None:
+        stated["estimate_mask"] = name("@" + step.fit.mask)[1:]
     return {"rule": step.name, **stated}
+
+
+def unlike(request: Request, found: Mapping[str, Any]) -> list[str]:
+    """Warnings where a recipe that was noted by thresh does not give what it was noted of: the input has another past,
+    or thresholds over all inputs are others."""
+    noted, said = request.noted, []
+    if noted is None:
+        return []
+    if _read(noted.get("before", [])) != _read(found.get("before", [])):
+        said.append("the recipe was noted of a file that other rules had been applied to before than to this one")
+    shared = any(step.is_fitted and step.fit.scope.kind == "global" for step in request.steps)
+    old, new = noted.get("thresholds"), found.get("thresholds")
+    if shared and isinstance(old, dict) and isinstance(new, dict):
+        both = old.keys() & new.keys()
+        if any(_read(old[name]) != _read(new[name]) for name in both):
+            said.append(
+                "thresholds over all inputs are others than the recipe notes: name all files that it was made from"
+            )
+    return said
+
+
+def _read(value: object) -> object:
+    """A part of a recipe with its numbers as Python's own, however they were read."""
+    try:
+        return json.loads(json.dumps(value, default=float))
+    except (ValueError, RecursionError):
+        return None
 
 
 def _used(tensors: Sequence[TensorPlan]) -> dict[str, object]:

@@ -22,22 +22,24 @@ _REPORT = "thresh.report/1"
 def read_recipe(path: str, variables: Mapping[str, str]) -> Recipe:
     """The recipe in a file; UsageError or InputError, naming it, where there is none."""
     try:
-        return recipe_of(_written(path), variables, _finder(path))
+        raw, is_noted = _written(path)
+        recipe = recipe_of(raw, variables, _finder(path))
+        return recipe if is_noted else recipe._replace(noted=None)
     except ThreshError as error:
         raise error.located(path) from error
 
 
-def _written(path: str) -> Mapping[str, Any]:
-    """What is written in the file, or about it."""
+def _written(path: str) -> tuple[Mapping[str, Any], bool]:
+    """What is written in the file, or about it; and whether thresh has noted it for an output."""
     suffix = Path(path).suffix.lower()
     known = {extension for kind in containers.registered().values() for extension in kind.extensions}
     if suffix in known:
-        return _noted(path)
+        return _noted(path), True
     with local.Source(path) as source:
         if source.size > _LONGEST:
             raise UsageError("is too long for a recipe", hint="name the recipe first, then the files")
         raw = source.read(0, source.size)
-    return _from_json(raw) if suffix == ".json" else _from_toml(raw)
+    return (_from_json(raw), path.endswith(sidecar_of(""))) if suffix == ".json" else (_from_toml(raw), False)
 
 
 def _noted(path: str) -> Mapping[str, Any]:
@@ -48,7 +50,7 @@ def _noted(path: str) -> Mapping[str, Any]:
         return _from_json(text.encode("utf-8", "surrogatepass"))
     beside = sidecar_of(path)
     if Path(beside).exists():
-        return _written(beside)
+        return _written(beside)[0]
     raise UsageError(
         "has no recipe in it, nor beside it",
         hint="outputs of thresh in .safetensors have theirs, others get one beside them with --sidecar",

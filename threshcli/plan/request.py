@@ -140,6 +140,10 @@ class Request:
     skip_existing: bool = False
     fsync: bool | None = None
     provenance: bool = True
+    sidecar: bool = False
+    """Whether the recipe is written to a file beside each output, too."""
+    noted: Mapping[str, Any] | None = None
+    """What the recipe notes of the output that it is of, `thresholds` and `before`; None where people wrote it."""
     device: str = "cpu"
     jobs: int = 1
     max_memory: int = 64 << 20

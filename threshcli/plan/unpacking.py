@@ -93,6 +93,7 @@ def _settled(kind: Container, whole: Contents, plans: list[TensorPlan]) -> Settl
         tensors=tuple(placed(plans, skeleton)),
         skeleton=skeleton,
         residual=None,
+        note=b"",
         warnings=whole.notes if origin is None else (),
         unmeasured=False,
         kept={},

@@ -138,6 +138,8 @@ def _file(file: FileResult) -> dict[str, object]:
     }
     if file.residual is not None:
         found |= _name("residual", file.residual)
+    if file.sidecar is not None:
+        found |= _name("sidecar", file.sidecar)
     if file.warnings:
         found["warnings"] = file.warnings
     return found

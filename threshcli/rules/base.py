@@ -191,7 +191,8 @@ class Rule(ABC):
                 f"--{missing[0]} is missing",
                 hint="it takes a number such as 0.5, a map: @map.npy, or what is worked out from the data: p90, otsu",
             )
-        if self.nan is not None and self.nan.action in ("below", "above") and self.levels is None:
+        own = self.default_nan  # which may be given by its name, too
+        if self.nan not in (None, own) and self.nan_policy.action in ("below", "above") and self.levels is None:
             raise UsageError(
                 f"--nan {self.nan} needs a rule that decides between two values",
                 hint="use keep, fill=V or error, or the rule binary",

@@ -16,7 +16,7 @@ is pending, too, until a map has been made of the tensor.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
@@ -173,10 +173,6 @@ class Threshold(ABC):
     def bind_all(self, tensor: Fitted, maps: Maps) -> Sequence[Bound]:
         """All cuts of this source for one tensor, for slots that take many."""
         return (self.bind(tensor, maps),)
-
-    def provenance(self, slot: str, maps: Maps) -> Mapping[str, object]:
-        """The options that an output's provenance states in place of those that were given."""
-        return {}
 
 
 class Terms(NamedTuple):

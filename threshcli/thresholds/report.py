@@ -17,7 +17,6 @@ from threshcli.thresholds.base import Answer, Fitted, Fixed, Maps, Spread, Thres
 _INFINITE = {"Infinity": math.inf, "-Infinity": -math.inf}
 _HINT = "work them out again: thresh solve FILE... -t SPEC --json"
 _MAP = "write them to a map, and use that: thresh solve FILE -t SPEC -o MAP, then -t @MAP"
-_FIT = ("scope", "ties", "scale", "offset", "at_least", "at_most", "ignore_zero", "estimate_mask", "bins")
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,8 @@ class ReportThreshold(Threshold):
     def _of(self, entry: Mapping[str, Any], tensor: Fitted, maps: Maps) -> Fixed | Spread:
         """A threshold of the report as this tensor's."""
         spec = entry.get("spec")
-        if self.provenance(tensor.slot, maps).get("scope") in ("file", "global"):
+        (params,) = _objects([maps.report(self.path).get("params")]) or [{}]
+        if params.get("scope") in ("file", "global"):
             entry = {**entry, "asked": None, "tied": None}  # asked of several tensors together: not of this one
         try:
             return _bound(spec if isinstance(spec, str) else self.text, entry, tensor)
@@ -67,13 +67,6 @@ class ReportThreshold(Threshold):
                 f"{self.path} holds no usable threshold for {tensor.name!r}: {error}",
                 hint=getattr(error, "hint", None) or _HINT,
             ) from error
-
-    def provenance(self, slot: str, maps: Maps) -> Mapping[str, object]:
-        """What was asked for when the report was made."""
-        (params,) = _objects([maps.report(self.path).get("params")]) or [{}]
-        plain = {name: value for name, value in params.items() if isinstance(value, str | int | float)}
-        asked = plain.get(slot, plain.get("threshold", self.text))
-        return {slot: asked, **{name: plain[name] for name in _FIT if name in plain}}
 
     def _by_name(self, report: Mapping[str, Any]) -> Mapping[str, list[tuple[str, Any]]]:
         """The thresholds of the report by tensor name, each with its file; gathered once for all tensors."""
