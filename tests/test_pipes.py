@@ -8,7 +8,6 @@ import pty
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +15,11 @@ import pytest
 
 import threshcli
 from tests.harness import listed, refused, thresh
+from tests.shells import Shell, shell_in
 from threshcli.errors import InputError, OutputError, UsageError
 from threshcli.storage import spool, streams
 from threshcli.storage.local import Source
 from threshcli.storage.streams import Stream, is_stream
-
-Shell = Callable[[str], "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
@@ -32,19 +30,7 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
     np.save("x.npy", np.arange(4, dtype=np.float32) / 4)
     np.save("big.npy", np.arange(2_000_000, dtype=np.float32))
     assert thresh("hard", "x.npy", "-t", 0, "-o", "w.safetensors", "-q").status == 0
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "thresh").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m threshcli "$@"\n')
-    (tmp_path / "bin" / "thresh").chmod(0o755)
-    env = os.environ | {"PATH": f"{tmp_path}/bin{os.pathsep}{os.environ['PATH']}", "PYTHONUTF8": "1"}
-    env.pop("FORCE_COLOR", None)
-
-    def run(line: str) -> subprocess.CompletedProcess[str]:
-        command = ["bash", "-uo", "pipefail", "-c", line]
-        return subprocess.run(
-            command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
-        )
-
-    return run
+    return shell_in(tmp_path, tmp_path / "bin")
 
 
 def test_a_mask_goes_on_to_the_next_command_and_its_report_to_standard_error(shell: Shell) -> None:

@@ -6,22 +6,18 @@ import ast
 import os
 import re
 import shutil
-import subprocess
-import sys
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests import docs
+from tests.shells import Shell, shell_in
 from threshcli import cli, errors, rules
 
 ROOT = Path(__file__).parent.parent
 README = docs.README.read_text(encoding="utf-8")
-_PERSONAL = ("COLUMNS", "FORCE_COLOR", "NO_COLOR", "THRESH_DEVICE")
-Shell = Callable[[str], "subprocess.CompletedProcess[str]"]
 
 
 def section(title: str) -> str:
@@ -49,18 +45,7 @@ def samples(tmp_path: Path) -> Path:
 @pytest.fixture
 def shell(samples: Path, tmp_path: Path) -> Shell:
     """Runs a line of shell among the samples, with the `thresh` that is tested."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    (folder / "thresh").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m threshcli "$@"\n')
-    (folder / "thresh").chmod(0o755)
-    own = {name: value for name, value in os.environ.items() if name not in _PERSONAL}
-    env = own | {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}", "PYTHONUTF8": "1"}
-
-    def run(line: str) -> subprocess.CompletedProcess[str]:
-        command = ["bash", "-euo", "pipefail", "-c", line]
-        return subprocess.run(command, cwd=samples, env=env, capture_output=True, text=True, timeout=60, check=False)
-
-    return run
+    return shell_in(samples, tmp_path / "bin")
 
 
 def test_there_are_examples_for_every_rule() -> None:
