@@ -37,6 +37,20 @@ def test_a_residual_belongs_to_its_output(inputs: Path, tmp_path: Path) -> None:
     assert listed(tmp_path) == ["in", "left.npy"]
 
 
+# Maps
+
+
+def test_an_output_belongs_to_the_map_that_it_was_made_with(inputs: Path, tmp_path: Path) -> None:
+    """A recipe names the map; what is in it shows in the elements."""
+    limits = tmp_path / "limits.npy"
+    np.save(limits, np.full((40, 32), 0.5))
+    call = ("variable", inputs / "a.npy", "-t", f"@{limits}", "-o", tmp_path / "y.safetensors", "--skip-existing")
+    assert thresh(*call, "-q").status == 0
+    assert thresh(*call, "-q").status == 0
+    np.save(limits, np.full((40, 32), 0.6))
+    refused(thresh(*call), 5, "with other values")
+
+
 # Large files
 
 

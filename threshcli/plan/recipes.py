@@ -12,11 +12,13 @@ from typing import Any
 from threshcli import containers
 from threshcli.errors import ThreshError, UsageError
 from threshcli.plan.entries import Recipe, recipe_of
+from threshcli.plan.index import Index, read_index
 from threshcli.plan.provenance import KEY, sidecar_of
 from threshcli.storage import local
 
 _LONGEST = 1 << 28
 _REPORT = "thresh.report/1"
+_HINT = "outputs of thresh in .safetensors have theirs, others get one beside them with --sidecar"
 
 
 def read_recipe(path: str, variables: Mapping[str, str]) -> Recipe:
@@ -39,7 +41,22 @@ def _written(path: str) -> tuple[Mapping[str, Any], bool]:
         if source.size > _LONGEST:
             raise UsageError("is too long for a recipe", hint="name the recipe first, then the files")
         raw = source.read(0, source.size)
-    return (_from_json(raw), path.endswith(sidecar_of(""))) if suffix == ".json" else (_from_toml(raw), False)
+    if suffix != ".json":
+        return _from_toml(raw), False
+    found = _from_json(raw)
+    return (_of_shards(read_index(path)), True) if "weight_map" in found else (found, path.endswith(sidecar_of("")))
+
+
+def _of_shards(index: Index) -> Mapping[str, Any]:
+    """The recipe that a sharded checkpoint was made by: that of a shard, but for those in which nothing was changed."""
+    for shard in index.shards:
+        try:
+            return _noted(shard)
+        except UsageError:
+            continue
+        except ThreshError as error:
+            raise error.located(shard) from error
+    raise UsageError("has no recipe in its shards, nor beside them", hint=_HINT)
 
 
 def _noted(path: str) -> Mapping[str, Any]:
@@ -51,10 +68,7 @@ def _noted(path: str) -> Mapping[str, Any]:
     beside = sidecar_of(path)
     if Path(beside).exists():
         return _written(beside)[0]
-    raise UsageError(
-        "has no recipe in it, nor beside it",
-        hint="outputs of thresh in .safetensors have theirs, others get one beside them with --sidecar",
-    )
+    raise UsageError("has no recipe in it, nor beside it", hint=_HINT)
 
 
 def _from_toml(raw: bytes) -> Mapping[str, Any]:
