@@ -98,7 +98,9 @@ def entries_of(recipe: Mapping[str, Any], given: Mapping[str, str], found: Found
     if "rules" in body:
         listed = body.pop("rules")
         if body:
-            raise UsageError(f"{next(iter(body))!r} stands beside rules", hint=_near(next(iter(body)), _AROUND))
+            name = next(iter(body))
+            hint = _near(name, _AROUND, "what an entry says stands below its own [[rules]]")
+            raise UsageError(f"{name!r} stands beside rules", hint=hint)
         if not isinstance(listed, list) or not all(isinstance(one, Mapping) for one in listed):
             raise UsageError("rules is no list of entries", hint="write [[rules]] above each")
     else:
