@@ -59,6 +59,7 @@ def heavy(*arguments: str, cwd: Path, status: int = 0) -> set[str]:
         ("info", "--help"),
         ("stats", "--help"),
         ("sweep", "-h"),
+        ("unpack", "-h"),
     ],
     ids=" ".join,
 )
@@ -76,6 +77,7 @@ def test_help_imports_neither_torch_nor_numpy(arguments: tuple[str, ...], sample
         ("binary", "x.npy", "-t", "much", "-o", "y.npy"),
         ("binary", "x.npy", "-t", "local-mean:4", "-o", "y.npy"),
         ("binary", "x.npy", "-t", "0.5", "-o", "y.npy", "--above", "high"),
+        ("binary", "x.npy", "-t", "0.5", "-o", "y.npy", "--pack", "zip"),
         ("binary", "x.npy", "-t", "0.5", "-o", "y.npy", "--jobs", "many"),
         ("binary", "x.npy", "-t", "0.5", "-o", "y.npy", "--out-dtype", "float7"),
         ("replace", "x.npy", "-t", "0.5", "-o", "y.npy"),

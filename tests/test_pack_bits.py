@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.files import read_codes, write_codes
 from tests.harness import listed, refused, thresh
 from tests.packs import from_bits, metadata
-from threshcli import packings
+from threshcli import apply, packings
 from threshcli.containers.base import OutTensor
 from threshcli.dtypes import DTYPES
 from threshcli.errors import UsageError
@@ -175,3 +175,14 @@ def test_a_packing_is_found_by_its_name_and_documented(name: str) -> None:
     assert type(found).__doc__
     with pytest.raises(UsageError):
         packings.find(name + "x")
+
+
+def test_from_python_and_in_tables_for_programs(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.arange(20.0))
+    report = apply("binary", tmp_path / "x.npy", threshold=9, pack="bits", output=tmp_path / "m.npy")
+    assert report.files[0].tensors[0].packing == "bits"
+    assert np.array_equal(np.load(tmp_path / "m.npy"), np.packbits(np.arange(20) > 9))
+    call = ["binary", tmp_path / "x.npy", "-t", "9", "--report", "tsv", "-n"]
+    for words, packing in ([*call, "--pack", "bits"], "bits"), (call, ""):
+        names, values = (line.split("\t") for line in thresh(*words).out.splitlines())
+        assert dict(zip(names, values, strict=True))["packing"] == packing

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -202,3 +205,27 @@ def test_the_options_of_outputs_are_those_of_rules(tmp_path: Path) -> None:
     refused(thresh(*call), 2, "nowhere to write")
     assert thresh(*call, "--in-place", "--report", "ndjson").out.count("\n") == 2
     assert np.load(tmp_path / "m.npy").tolist() == np.load(tmp_path / "out" / "m.npy").tolist()
+
+
+def test_packed_tensors_go_through_pipes(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).standard_normal((30, 50)).astype("f4")
+    np.save(tmp_path / "x.npy", x)
+    line = "$T binary x.npy -t 0 --pack bits -o - -q | $T unpack - --shape 30,50 -o - -q > mask.npy"
+    env = os.environ | {"T": f"{sys.executable} -m threshcli"}
+    subprocess.run(["bash", "-euo", "pipefail", "-c", line], cwd=tmp_path, env=env, check=True, timeout=60)
+    assert np.array_equal(np.load(tmp_path / "mask.npy"), x > 0)
+
+
+@pytest.mark.parametrize("packing", ["bits", "bitmask"])
+def test_what_is_unpacked_already_is_left_alone(tmp_path: Path, packing: str) -> None:
+    """And what is of another file, or damaged, is told."""
+    save_file({"a.weight": torch.randn(20, 30)}, tmp_path / "x.safetensors")
+    small, back = tmp_path / "small.safetensors", tmp_path / "back.safetensors"
+    assert thresh("binary", tmp_path / "x.safetensors", "-t", "0", "--pack", packing, "-o", small).status == 0
+    call = ["unpack", small, "-o", back, "--skip-existing"]
+    assert thresh(*call).status == 0
+    before = back.stat().st_mtime_ns
+    assert "skipped" in thresh(*call).out
+    assert back.stat().st_mtime_ns == before
+    back.write_bytes(back.read_bytes()[:-1] + b"\x40")
+    refused(thresh(*call), 5, "exists already, with other values")

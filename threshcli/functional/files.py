@@ -28,6 +28,7 @@ _DEFAULTS: Mapping[str, Any] = {
     "overwrite": False,
     "skip_existing": False,
     "to": None,
+    "pack": None,
     "fsync": None,
     "no_provenance": False,
     "sidecar": False,
@@ -70,7 +71,7 @@ def apply(
         done: Told of each file as it ends.
         **options: What the command takes, under the same names with underscores: `threshold` (`low`, `high`) as a
             number or as the command line has it ("p90", "@map.npy"), the rule's own options, and `scope`, `tensor`,
-            `exclude`, `overwrite`, `out_dtype`, `device`, `jobs`, `max_memory`, ...
+            `exclude`, `overwrite`, `out_dtype`, `pack`, `device`, `jobs`, `max_memory`, ...
 
     Returns:
         The report: `files`, each with its `tensors` and their counts; its fields are those of --json.

@@ -20,7 +20,7 @@ _VALUES = ("min", "max", "mean", "norm_before", "norm_after")
 _END = ("output", "error")
 _RANKS = ("asked", "tied", "usable", "unusable")
 
-_COLUMNS = (*_FILE, *_TENSOR, *_SLOTS, *_COUNTS, *_VALUES, *_END, *_RANKS, "steps")
+_COLUMNS = (*_FILE, *_TENSOR, *_SLOTS, *_COUNTS, *_VALUES, *_END, *_RANKS, "steps", "packing")
 _INFO_COLUMNS = (*_FILE, "tensor", "shape", "dtype", "elements", "nbytes", "layout", "error")
 
 _GETTERS: dict[str, Callable[[TensorResult], object]] = {
