@@ -113,6 +113,28 @@ def shards(folder: Path) -> None:
     (folder / "model.safetensors.index.json").write_text(text + "\n")
 
 
+RECIPE = """\
+# What becomes of the tensors of weights.safetensors: thresh run prune.toml weights.safetensors -o pruned.safetensors
+
+[variables]
+density = "zero90%"
+
+[[rules]]
+tensors = "*norm*"
+keep = true
+
+[[rules]]
+tensors = ["*mlp*", "*attn*"]
+rule = "gradient"
+threshold = "{density}"
+scope = "file"
+
+[[rules]]
+regex = 'model\\.embed_\\w+\\.weight'
+steps = [{ rule = "clamp", low = -0.15, high = 0.15 }, { rule = "hard", threshold = 0.01 }]
+"""
+
+
 def make(folder: Path) -> None:
     """Write all of them into a folder."""
     (folder / "checkpoint").mkdir(exist_ok=True)
@@ -122,6 +144,7 @@ def make(folder: Path) -> None:
     np.save(folder / "volume.npy", volume())
     np.save(folder / "signal.npy", signal())
     (folder / "weights.safetensors").write_bytes(save(weights(), metadata={"format": "pt"}))
+    (folder / "prune.toml").write_text(RECIPE)
     with (folder / "grads.pt").open("wb") as file:  # to an open file: a path's stem would get into the archive
         torch.save(gradients(), file)
 

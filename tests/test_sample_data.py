@@ -35,6 +35,7 @@ def test_every_sample_comes_from_the_script_and_is_small(made: Path) -> None:
         *("prob.npy", "limits.npy", "volume.npy", "signal.npy", "weights.safetensors"),
         *(f"checkpoint/model-0000{number}-of-00002.safetensors" for number in (1, 2)),
         "checkpoint/model.safetensors.index.json",
+        "prune.toml",
     ],
 )
 def test_the_script_writes_the_same_bytes_again(name: str, made: Path) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from threshcli.functional.keeping import *  # noqa: F403
     from threshcli.functional.looking import *  # noqa: F403
     from threshcli.functional.named import *  # noqa: F403
+    from threshcli.functional.recipes import *  # noqa: F403
     from threshcli.functional.shrinking import *  # noqa: F403
     from threshcli.functional.sources import *  # noqa: F403
     from threshcli.functional.windowed import *  # noqa: F403
@@ -40,6 +41,7 @@ _HOMES = (
     "functional.sources",
     "functional.automatic",
     "functional.files",
+    "functional.recipes",
     "functional.named",
     "training.gradients",
     "training.communication",

@@ -14,17 +14,14 @@ from threshcli.functional.making import number, rule_named
 from threshcli.functional.wording import in_python
 from threshcli.plan.asking import DECIDING, parsed_as, request_of
 from threshcli.plan.inputs import Search, gather
+from threshcli.plan.request import Request
 from threshcli.results import FileResult, RunResult
 
 __all__ = ["apply"]
 
 Path = str | os.PathLike[str]
 
-_DEFAULTS: Mapping[str, Any] = {
-    **DECIDING,
-    "tensor": None,
-    "exclude": None,
-    "residual": None,
+WORKING: Mapping[str, Any] = {
     "overwrite": False,
     "skip_existing": False,
     "to": None,
@@ -37,7 +34,9 @@ _DEFAULTS: Mapping[str, Any] = {
     "jobs": "auto",
     "max_memory": "64MiB",
 }
-"""The options that every rule's command has, as they are when they are not given."""
+"""The options that say how the work is done, as they are when they are not given."""
+_DEFAULTS: Mapping[str, Any] = {**DECIDING, "tensor": None, "exclude": None, "residual": None, **WORKING}
+"""Those that every rule's command has."""
 _PLAIN = ("bins",)
 _REPEATED = ("tensor", "exclude")
 
@@ -97,11 +96,23 @@ def apply(
         request = request_of(rule, rules.find(rule), given, moments=True)
         patterns = (glob,) if isinstance(glob, str) else tuple(glob)
         search = Search(recursive=recursive, patterns=patterns, besides=given["out_dir"])
-        jobs = request.names.jobs(gather([os.fspath(path) for path in paths], search))
-        result = Executor(request, done=done).run(jobs)
-        failed = next((file for file in result.files if file.error is not None), None)
-        if check and failed is not None and failed.error is not None:
-            raise failed.error.error(failed.input)
+        return carried_out(request, paths, search, done, check=check)
+
+
+def carried_out(
+    request: Request,
+    paths: Iterable[Path],
+    search: Search,
+    done: Callable[[FileResult], None] | None,
+    *,
+    check: bool,
+) -> RunResult:
+    """What comes of a request over these files; with `check` the first error is raised."""
+    jobs = request.names.jobs(gather([os.fspath(path) for path in paths], search))
+    result = Executor(request, done=done).run(jobs)
+    failed = next((file for file in result.files if file.error is not None), None)
+    if check and failed is not None and failed.error is not None:
+        raise failed.error.error(failed.input)
     return result
 
 

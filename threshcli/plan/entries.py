@@ -40,7 +40,7 @@ class Variables:
     _used: set[str] = field(default_factory=set)
 
     @classmethod
-    def of(cls, defaults: Any, given: Mapping[str, str]) -> Variables:
+    def of(cls, defaults: Any, given: Mapping[str, object]) -> Variables:
         """These defaults and settings; UsageError where they are none."""
         if not isinstance(defaults, Mapping):
             raise UsageError("variables is no table", hint='write [variables], and below it: density = "10%"')
@@ -82,7 +82,7 @@ class Recipe(NamedTuple):
     noted: Mapping[str, Any] | None = None
 
 
-def recipe_of(raw: Mapping[str, Any], given: Mapping[str, str], found: Found) -> Recipe:
+def recipe_of(raw: Mapping[str, Any], given: Mapping[str, object], found: Found) -> Recipe:
     """The recipe that is written so; UsageError, naming entry and key, where it cannot be meant."""
     pack = raw.get("pack")
     if pack is not None and pack not in packings.names():
@@ -91,7 +91,7 @@ def recipe_of(raw: Mapping[str, Any], given: Mapping[str, str], found: Found) ->
     return Recipe(entries_of(raw, given, found), pack, noted)
 
 
-def entries_of(recipe: Mapping[str, Any], given: Mapping[str, str], found: Found) -> tuple[Entry, ...]:
+def entries_of(recipe: Mapping[str, Any], given: Mapping[str, object], found: Found) -> tuple[Entry, ...]:
     """The entries of a recipe, variables replaced."""
     variables = Variables.of(recipe.get("variables", {}), given)
     body = {name: value for name, value in recipe.items() if name not in _AROUND}

@@ -21,7 +21,7 @@ _REPORT = "thresh.report/1"
 _HINT = "outputs of thresh in .safetensors have theirs, others get one beside them with --sidecar"
 
 
-def read_recipe(path: str, variables: Mapping[str, str]) -> Recipe:
+def read_recipe(path: str, variables: Mapping[str, object]) -> Recipe:
     """The recipe in a file; UsageError or InputError, naming it, where there is none."""
     try:
         raw, is_noted = _written(path)
