@@ -8,6 +8,7 @@ import pty
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,7 @@ import pytest
 import threshcli
 from tests.harness import listed, refused, thresh
 from tests.shells import Shell, shell_in
-from threshcli.errors import InputError, OutputError, UsageError
-from threshcli.storage import spool, streams
-from threshcli.storage.local import Source
-from threshcli.storage.streams import Stream, is_stream
+from threshcli.errors import OutputError
 
 
 @pytest.fixture
@@ -78,6 +76,10 @@ def test_names_from_another_program_and_outputs_that_are_there(shell: Shell) -> 
     assert (done.returncode, done.stderr) == (0, "")
     assert listed("out") == ["a b.npy", "c\nd.npy"]
     assert shell(f"{line} --report ndjson").stdout.count('"skipped"') == 2
+
+
+def test_a_list_comes_through_a_pipe(shell: Shell) -> None:
+    assert "x.npy" in shell("thresh info --files-from <(echo x.npy)").stdout
 
 
 def test_a_residual_may_be_what_goes_on(shell: Shell) -> None:
@@ -237,50 +239,16 @@ def test_in_process_the_file_goes_where_the_outside_says(folder: Path) -> None:
     assert np.load(raw).tolist() == [0, 0, 0, 2, 3]
 
 
-def test_only_what_is_written_from_end_to_end_is_a_stream(folder: Path) -> None:
+def test_a_signal_ends_what_waits_for_a_slow_reader(shell: Shell) -> None:
+    """With nothing left behind."""
     os.mkfifo("pipe")
-    for path in (*streams.STDOUT, "/dev/fd/63", "/proc/self/fd/5", "pipe", "/dev/null"):
-        assert is_stream(path)
-    for path in ("v.npy", "new.npy", ".", "/dev/fd/x", "a\0b", "./-"):
-        assert not is_stream(path)
-
-
-def test_a_stream_is_written_in_any_order_and_sent_in_one() -> None:
-    sent: list[bytes] = []
-    stream = Stream("-", 3 << 20, lambda data: sent.append(bytes(data)))
-    stream.write((3 << 20) - 3, b"end")
-    stream.write(0, memoryview(b"begin"))
-    assert stream.read(0, 5) == b"begin"
-    assert sent == []
-    stream.commit()
-    stream.discard()
-    whole = b"".join(sent)
-    assert (whole[:6], whole[-3:], len(whole), max(map(len, sent))) == (b"begin\0", b"end", 3 << 20, 1 << 20)
-
-
-def test_descriptors_that_do_not_wait_are_waited_for(folder: Path) -> None:
-    """Both ends of a pipe that another program has made non-blocking."""
-    reading, writing = os.pipe()
-    os.set_blocking(reading, False)
-    os.set_blocking(writing, False)
-    data = np.arange(1_000_000, dtype=np.float32)
-    np.save("big.npy", data)
-    copies: list[tuple[int, str]] = []
-    reader = threading.Thread(target=lambda: copies.append(spool.spooled(reading)))
-    reader.start()
-    ran = thresh("hard", "big.npy", "-t", 0, "-o", f"/dev/fd/{writing}", "-q")
-    os.close(writing)
-    reader.join()
+    before = listed(".")
+    reading = os.open("pipe", os.O_RDONLY | os.O_NONBLOCK)
+    process = subprocess.Popen([sys.executable, "-m", "threshcli", "hard", "big.npy", "-t", "5", "-o", "pipe", "-q"])
+    os.set_blocking(reading, True)
+    while not os.read(reading, 1):  # the end of the file, as long as nobody writes
+        time.sleep(0.01)
+    process.terminate()
+    assert process.wait(timeout=60) == 143
     os.close(reading)
-    (fd, path) = copies[0]
-    assert (ran.status, ran.err) == (0, "")
-    assert np.load(path).tolist() == data.tolist()
-    os.close(fd)
-
-
-def test_what_fails_while_a_pipe_is_read_is_told_of_the_pipe(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="Is a directory"):
-        spool.spooled(os.open(tmp_path, os.O_RDONLY))
-    with pytest.raises(InputError, match="cannot be read"):
-        Source(f"{tmp_path}/{'n' * 300}")
-    assert issubclass(UsageError, ValueError)
+    assert listed(".") == before
