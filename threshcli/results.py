@@ -8,7 +8,7 @@ from typing import Literal, Self
 from threshcli.errors import InternalError, ThreshError
 
 Scalar = float | int
-FileStatus = Literal["written", "skipped", "dry-run", "read", "failed"]
+FileStatus = Literal["written", "skipped", "dry-run", "read", "failed", "not-done"]
 RunStatus = Literal["ok", "partial", "failed"]
 
 

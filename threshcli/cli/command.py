@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,6 +12,7 @@ from threshcli import report
 from threshcli.cli import options
 from threshcli.cli._inputs import INPUTS, inputs_of, parameters, with_parameters
 from threshcli.cli._rules import rule_parameters
+from threshcli.cli.batch import Reporting, calling
 from threshcli.cli.outside import Outside
 from threshcli.errors import SomeFailed, ThreshError, UsageError
 from threshcli.packings.base import Given
@@ -21,7 +22,7 @@ from threshcli.plan.names import Job, Names
 from threshcli.plan.request import Request
 from threshcli.report import Kind
 from threshcli.report.terminal import Color
-from threshcli.results import FileResult, RunResult
+from threshcli.results import RunResult
 from threshcli.rules.base import Rule
 
 FITTING: tuple[tuple[str, Any, Any], ...] = (
@@ -53,11 +54,14 @@ OUTPUTS: tuple[tuple[str, Any, Any], ...] = (
 REPORTING: tuple[tuple[str, Any, Any], ...] = (
     ("jobs", options.Jobs, "auto"),
     ("max_memory", options.MaxMemory, "64MiB"),
-    ("report", options.Report, "table"),
+    ("report", options.Report, None),
     ("json", options.Json, False),
+    ("report_file", options.ReportFile, None),
+    ("fail_if", options.FailIf, None),
+    ("fail_fast", options.FailFast, False),
     ("progress", options.Progress, None),
     ("quiet", options.Quiet, False),
-    ("verbose", options.Verbose, False),
+    ("verbose", options.VerboseCall, False),
     ("color", options.Color, "auto"),
     ("debug", options.Debug, False),
 )
@@ -93,11 +97,6 @@ def rule_command(name: str, rule: type[Rule], outside: Outside) -> Callable[...,
     return with_parameters(command, parameters([*INPUTS, *rule_parameters(rule), *shared]))
 
 
-def _kind(given: Mapping[str, Any]) -> Kind:
-    kind: Kind = "none" if given["quiet"] else "json" if given["json"] else given["report"]
-    return kind
-
-
 def _run(name: str, rule: type[Rule], given: Mapping[str, Any], outside: Outside) -> int:
     return carry_out(given, outside, lambda moments: request_of(name, rule, given, moments=moments))
 
@@ -107,26 +106,31 @@ def carry_out(
 ) -> int:
     """Make a request, told whether its report tells means and norms, do it over the inputs (or `unpack` them), and
     report; returns the exit status."""
-    kind = _kind(given)
+    reporting = Reporting.of(given)
     inputs = inputs_of(given, outside)
-    request = make(kind in ("json", "ndjson", "tsv"))
+    request = make(reporting.moments)
     for step in request.steps:
         inputs.check_scope(str(step.fit.scope))
     jobs, told = request.names.jobs(inputs), telling(outside, request.names)
+    reporting.check(jobs)
     from threshcli.executors.local import Executor
 
+    began = time.perf_counter()
     with outside.progress(given["color"], enabled=_wants_progress(given)) as bar:
         bar.start(_total(jobs) * request.passes)
-        done = _events(told) if kind == "ndjson" else None
-        common: dict[str, Any] = {"progress": bar, "done": done, "copies": outside.alone, "part": inputs.is_part}
-        common["stdout"] = outside.write
+        common: dict[str, Any] = {"progress": bar, "copies": outside.alone, "part": inputs.is_part}
+        common |= {"fail_fast": given["fail_fast"], "stdout": outside.write}
         if unpack is None:
-            result = Executor(request, **common).run(jobs)
+            executor = Executor(request, **common)
         else:
             from threshcli.executors.unpack import Unpacker
 
-            result = Unpacker(request, **common, given=unpack).run(jobs)
-    return conclude(result, kind, told, given["color"], given["verbose"])
+            executor = Unpacker(request, **common, given=unpack)
+        with calling(reporting, executor.about(), told, given) as call:
+            for one in executor.each(jobs, call.tell):
+                call.take(one)
+            bar.hide()
+            return call.end(executor.about(time.perf_counter() - began))
 
 
 def telling(outside: Outside, names: Names) -> Outside:
@@ -139,16 +143,9 @@ def telling(outside: Outside, names: Names) -> Outside:
     return replace(outside, out=outside.err)
 
 
-def _events(outside: Outside) -> Callable[[FileResult], None]:
-    """Prints each file as it ends."""
-    from threshcli.report.machine import render_event
-
-    numbers = itertools.count()
-    return lambda file: outside.print(render_event(file, next(numbers)))
-
-
 def _wants_progress(given: Mapping[str, Any]) -> bool:
-    return bool(not given["quiet"] if given["progress"] is None else given["progress"])
+    """A bar, unless there are lines in its place."""
+    return bool(not (given["quiet"] or given["verbose"]) if given["progress"] is None else given["progress"])
 
 
 def _total(jobs: Sequence[Job]) -> int:

@@ -226,7 +226,7 @@ Jobs = Annotated[
         "--jobs",
         "-j",
         metavar="N",
-        help="Workers, over the tiles of a file: a number or auto (cores). Default: auto.",
+        help="Workers, over files and the tiles of large ones: a number or auto (cores). Default: auto.",
         panel=RUNNING,
     ),
 ]
@@ -237,7 +237,7 @@ MaxMemory = Annotated[
     ),
 ]
 Report = Annotated[
-    Literal["table", "json", "ndjson", "tsv", "none"],
+    Literal["table", "json", "ndjson", "tsv", "none"] | None,
     _option(
         "--report",
         help="Form of the report, on standard error where an output goes to standard output. Default: table.",
@@ -245,12 +245,35 @@ Report = Annotated[
     ),
 ]
 Json = Annotated[bool, _option("--json", help="The same as --report json.", panel=REPORT)]
+ReportFile = Annotated[
+    str | None,
+    _option(
+        "--report-file",
+        metavar="PATH",
+        help="Write the report to this file, too, as --report says, else by its extension: .json, .ndjson, .tsv.",
+        panel=REPORT,
+    ),
+]
+FailIf = Annotated[
+    list[str] | None,
+    _option(
+        "--fail-if",
+        metavar="CONDITION",
+        help="End with status 1, all done, if this holds of a tensor: NAME OP NUMBER, as in nan>0, kept<1%, "
+        "norm_after>=1e4, with names of the report (--json). Repeatable.",
+        panel=REPORT,
+    ),
+]
+FailFast = Annotated[bool, _option("--fail-fast", help="Stop at the first file that fails.", panel=RUNNING)]
 Progress = Annotated[
     bool | None,
     _option("--progress/--no-progress", help="Progress on standard error. Default: if it is a terminal.", panel=REPORT),
 ]
 Quiet = Annotated[bool, _option("--quiet", "-q", help="No report and no progress; errors only.", panel=REPORT)]
 Verbose = Annotated[bool, _option("--verbose", "-v", help="A row for every tensor.", panel=REPORT)]
+VerboseCall = Annotated[
+    bool, _option("--verbose", "-v", help="A row for every tensor, and a line as each file ends.", panel=REPORT)
+]
 Color = Annotated[
     Literal["auto", "always", "never"], _option("--color", help="Colour. Default: auto, on terminals.", panel=REPORT)
 ]

@@ -62,6 +62,10 @@ class Outside:
         write_all(self.err, "\n".join(lines) + "\n")
         return error.exit_code
 
+    def tell(self, text: str) -> None:
+        """One line on standard error."""
+        write_all(self.err, f"{safe(text)}\n")
+
     def warn(self, text: str) -> None:
         """One line of warning on standard error."""
         write_all(self.err, f"thresh: warning: {safe(text)}\n")

@@ -16,6 +16,7 @@ import os
 import pickle
 import signal
 import sys
+import time
 from array import array
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -23,6 +24,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from threshcli.errors import DeviceError
 from threshcli.kernels.base import Kernels
+from threshcli.storage._temporary import disown
 
 Unit = TypeVar("Unit")
 
@@ -30,6 +32,7 @@ _CARD = array("I").itemsize
 _CARDS = 4096 // _CARD
 """As many as the smallest pipe has room for."""
 _ALIVE: set[int] = set()
+_PATIENCE = 0.5  # seconds
 
 
 def possible() -> bool:
@@ -124,6 +127,7 @@ def _copy(part: Part[Unit], deck: _Deck, kernels: Kernels) -> list[tuple[int, in
         return []
     if not process:
         _ALIVE.clear()  # they are not this copy's
+        disown()
         _live(part, deck, kernels, theirs)
     _ALIVE.add(process)
     os.close(theirs)
@@ -168,7 +172,23 @@ def _answer(process: int, pipe: int) -> tuple[Any, BaseException | None]:
 
 
 def abandon() -> None:
-    """End all copies at once; safe in a signal handler."""
-    for process in list(_ALIVE):
+    """End all copies; safe in a signal handler. They are told to, and remove what they have not finished; those that
+    have not done so in half a second are killed."""
+    left = list(_ALIVE)
+    for process in left:
+        with contextlib.suppress(OSError):
+            os.kill(process, signal.SIGTERM)
+    until = time.monotonic() + _PATIENCE
+    while left and time.monotonic() < until:
+        left = [process for process in left if not _ended(process)]
+        time.sleep(0.002 if left else 0)
+    for process in left:
         with contextlib.suppress(OSError):
             os.kill(process, signal.SIGKILL)
+
+
+def _ended(process: int) -> bool:
+    try:
+        return os.waitpid(process, os.WNOHANG)[0] != 0
+    except ChildProcessError:  # somebody else has waited for it
+        return True

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from threshcli.engine.comparing import different
 from threshcli.errors import InputError, ThreshError, UsageError
+from threshcli.executors.endings import failed
 from threshcli.plan.checkpoint import CheckpointPlan, plan_checkpoint, retold
 from threshcli.plan.files import OutputPlan
 from threshcli.plan.names import Job
@@ -118,8 +119,3 @@ def write(output: OutputPlan) -> None:
         target.commit()
     finally:
         target.discard()
-
-
-def failed(job: Job, error: ThreshError) -> FileResult:
-    """A job that came to nothing."""
-    return FileResult(input=job.input, output=job.output, status="failed", error=Failure.of(error, job.input))

@@ -11,7 +11,8 @@ from threshcli.engine.studying import Desk
 from threshcli.errors import InputError, ThreshError
 from threshcli.plan.files import FilePlan, plan_file
 from threshcli.plan.fit import Scope
-from threshcli.plan.names import Job
+from threshcli.plan.index import is_index, read_index
+from threshcli.plan.names import Job, shard_jobs
 from threshcli.plan.request import Request
 from threshcli.plan.tensors import Known
 from threshcli.storage import local
@@ -49,6 +50,10 @@ class Fitting:
         for step in self.request.steps:
             if step.is_fitted and wanted(step.fit.scope):
                 yield Solver(step, replace(self.desk, ignore_zero=step.fit.ignore_zero), self.maps)
+
+    def share_all(self, jobs: Sequence[Job], stack: ExitStack) -> None:
+        """Work out what all inputs of the call share."""
+        self.share(_numbered(jobs), stack)
 
     def share(
         self,
@@ -108,3 +113,12 @@ class Fitting:
             found |= solver.each(planned)
             found |= solver.mapped(planned, self.request.max_memory, stack)
         return found
+
+
+def _numbered(jobs: Sequence[Job]) -> dict[Number, Job]:
+    """The jobs of all files, those of the shards in place of indexes."""
+    found: dict[Number, Job] = {}
+    for number, job in enumerate(jobs):
+        each = shard_jobs(job, read_index(job.input)) if is_index(job.input) else [job]
+        found |= {(number, part): one for part, one in enumerate(each)}
+    return found

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from threshcli import __version__
 from threshcli.engine.copies import possible
@@ -17,21 +18,26 @@ from threshcli.engine.measuring import Measuring
 from threshcli.engine.outcome import file_result
 from threshcli.engine.sizes import Progress, Settings, largest_tile, tile_bytes, workers
 from threshcli.errors import DeviceError, OutputError, ThreshError
+from threshcli.executors.endings import failed, is_out_of_memory, not_done, skipped
+from threshcli.executors.patterns import check_patterns
+from threshcli.executors.sharing import Share, shares, together
 from threshcli.kernels.base import Kernels
 from threshcli.plan.alike import Planner
-from threshcli.plan.files import FilePlan, check_patterns, read_header
-from threshcli.plan.index import is_index, members, read_index
+from threshcli.plan.files import FilePlan
+from threshcli.plan.index import is_index
 from threshcli.plan.maps import MapFiles
-from threshcli.plan.names import Job, display_name, shard_jobs
+from threshcli.plan.names import Job
 from threshcli.plan.provenance import recipe_of
 from threshcli.plan.request import Request
-from threshcli.results import Failure, FileResult, FileStatus, RunResult
+from threshcli.results import FileResult, FileStatus, RunResult
 from threshcli.storage import local
 from threshcli.storage.streams import Sink
 
 if TYPE_CHECKING:
     from threshcli.executors.existing import Existing
     from threshcli.executors.fitting import Fitting, Number
+
+Told = TypeVar("Told")
 
 _AT_ONCE = 1 << 16  # bytes of files that are read whole, with their headers, by one call of the system
 
@@ -52,6 +58,14 @@ class _Work(NamedTuple):
     folders: list[str]
     """The latest ones that were made: the next file goes there too, mostly."""
 
+    def alone(self, executor: Executor, make: Callable[[], Kernels], device: str, maps: MapFiles) -> _Work:
+        """The same for one worker of several, each of which does whole files."""
+        crew = Crew(1, make, copies=True)
+        single = executor._work(crew, device, maps, strict=False)
+        if self.fitting is None or single.fitting is None:
+            return single
+        return single._replace(fitting=replace(self.fitting, desk=single.fitting.desk))
+
 
 @dataclass(frozen=True, slots=True)
 class Executor:
@@ -67,35 +81,25 @@ class Executor:
     """Work out the thresholds and write nothing."""
     copies: bool = False
     """Whether the process is ours alone, so that workers may be copies of it."""
+    fail_fast: bool = False
+    """Whether the first failure is the end: the other files are not done."""
     part: bool = False
     """Whether there are more files in other calls: patterns may be for those."""
     stdout: Sink | None = None
     """Where an output called `-` goes."""
 
     def run(self, jobs: Sequence[Job]) -> RunResult:
-        """Work on all files. UsageError only for what makes the whole call impossible."""
+        """Work on all files, and keep all results. UsageError only for what makes the whole call impossible."""
         began = time.perf_counter()
-        device, make = self.kernels or kernels_for(self.request.device)
-        if self.request.names.out_dir is not None and not self.request.names.dry_run:
-            make_folder(self.request.names.out_dir)
-        self._check_patterns(jobs)
-        own = device == "cpu" and self.copies and possible()
-        crew = Crew(workers(self.request), make, copies=own)
-        sizes = tile_bytes(self.request, device), largest_tile(self.request)
-        settings = Settings(crew, *sizes, self.progress, self.stdout)
         results = []
-        with ExitStack() as stack:
-            maps = MapFiles()
-            stack.callback(maps.close)
-            planner = Planner(self.request, maps, strict=len(jobs) == 1 and not self.part)
-            work = _Work(settings, planner, self._fitting(settings, device, maps), [])
-            if work.fitting is not None and work.fitting.is_shared:
-                work.fitting.share(_numbered(jobs), stack)
-            for number, job in enumerate(jobs):
-                for result in self._results(job, work, number):
-                    results.append(result)
-                    if self.done is not None:
-                        self.done(result)
+        for result in self.each(jobs, lambda number, file: file):
+            results.append(result)
+            if self.done is not None:
+                self.done(result)
+        return self.about(time.perf_counter() - began, tuple(results))
+
+    def about(self, seconds: float = 0.0, files: tuple[FileResult, ...] = ()) -> RunResult:
+        """A call that took so long, with these results."""
         return RunResult(
             version=__version__,
             command=self.request.command,
@@ -103,9 +107,9 @@ class Executor:
             decides=self.request.decides,
             params=self.request.params() or self._recipe() or {},
             recipe=self._recipe(),
-            device=device,
-            files=tuple(results),
-            seconds=time.perf_counter() - began,
+            device=self._device()[0],
+            files=files,
+            seconds=seconds,
         )
 
     def _recipe(self) -> dict[str, object] | None:
@@ -113,21 +117,57 @@ class Executor:
         applies = bool(self.request.entries) and self.request.command != "solve"
         return recipe_of(self.request, folders=True) if applies else None
 
-    def _check_patterns(self, jobs: Sequence[Job]) -> None:
-        """A pattern that matches no tensor of any file is a mistake, told before the first output."""
-        patterns = any(entry.selection.has_patterns for entry in self.request.entries)
-        if self.part or len(jobs) < 2 or not patterns:
-            return
-        if any(job.input == "-" or Path(job.input).is_fifo() for job in jobs):
-            return  # a pipe cannot be read twice, and may be the one that has them
-        names: list[str] = []
-        for path in [path for job in jobs for path in members(job.input)]:
-            try:
-                contents = read_header(path)[0]
-            except ThreshError:
-                continue  # told when its turn comes
-            names += [tensor.name or display_name(path) for tensor in contents.tensors]
-        check_patterns(self.request, names)
+    def _device(self) -> tuple[str, Callable[[], Kernels]]:
+        return self.kernels or kernels_for(self.request.device)
+
+    def each(self, jobs: Sequence[Job], tell: Callable[[int, FileResult], Told]) -> Iterator[Told]:
+        """Work on all files, one after another, and give what `tell` makes of each result and its number, in order.
+        Nothing else is kept. `tell` may be called in a copy of this process, and changes nothing."""
+        device, make = self._device()
+        if self.request.names.out_dir is not None and not self.request.names.dry_run:
+            make_folder(self.request.names.out_dir)
+        if not self.part:
+            check_patterns(self.request, jobs)
+        own = device == "cpu" and self.copies and possible()
+        crew = Crew(workers(self.request), make, copies=own)
+        with ExitStack() as stack:
+            maps = MapFiles()
+            stack.callback(maps.close)
+            work = self._work(crew, device, maps, strict=len(jobs) == 1 and not self.part)
+            if work.fitting is not None and work.fitting.is_shared:
+                work.fitting.share_all(jobs, stack)
+            single, count, stopped = None, 0, False
+            for share in shares(jobs, crew.size if own and not self._plans_only and not self.fail_fast else 1):
+                if len(share.jobs) == 1:
+                    (job,) = share.jobs
+                    results = iter([not_done(job)]) if stopped else self._results(job, work, share.start)
+                    for result in results:
+                        stopped |= self.fail_fast and result.status == "failed"
+                        yield tell(count, result)
+                        count += 1
+                    continue
+                single = single or work.alone(self, make, device, maps)
+                yield from self._together(share, work, single, partial(_later, tell, count - share.start))
+                count += len(share.jobs)
+
+    def _together(
+        self, share: Share, work: _Work, single: _Work, tell: Callable[[int, FileResult], Told]
+    ) -> Iterator[Told]:
+        """A share of small files, done by all workers."""
+        yield from together(
+            share,
+            work.settings.crew.kernels(),
+            lambda number, job: tell(number, self._attempt(job, single, (number, 0))),
+            lambda number, job, error: tell(number, failed(job, error)),
+            lambda size: self.progress.advance(size * self.request.passes),
+        )
+
+    def _work(self, crew: Crew, device: str, maps: MapFiles, *, strict: bool) -> _Work:
+        """What is shared by the files that are done by these workers."""
+        sizes = tile_bytes(self.request, device), largest_tile(self.request)
+        settings = Settings(crew, *sizes, self.progress, self.stdout)
+        planner = Planner(self.request, maps, strict=strict)
+        return _Work(settings, planner, self._fitting(settings, device, maps), [])
 
     @property
     def _plans_only(self) -> bool:
@@ -174,12 +214,12 @@ class Executor:
         try:
             return self._file(job, work, number)
         except ThreshError as error:
-            return _failed(job, error)
+            return failed(job, error)
         except (MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             hint = "use fewer --jobs or less --max-memory"
-            return _failed(job, DeviceError("the memory does not suffice", hint=hint))
+            return failed(job, DeviceError("the memory does not suffice", hint=hint))
 
     def _file(self, job: Job, work: _Work, number: Number) -> FileResult:
         began = time.perf_counter()
@@ -233,13 +273,9 @@ class Executor:
         return file_result(plan, None, seconds, status=status, moments=False)
 
 
-def _numbered(jobs: Sequence[Job]) -> dict[Number, Job]:
-    """The jobs of all files, those of the shards in place of indexes."""
-    found: dict[Number, Job] = {}
-    for number, job in enumerate(jobs):
-        each = shard_jobs(job, read_index(job.input)) if is_index(job.input) else [job]
-        found |= {(number, part): one for part, one in enumerate(each)}
-    return found
+def _later(tell: Callable[[int, FileResult], Told], by: int, number: int, file: FileResult) -> Told:
+    """What is told of the result of a job: those before may have had more than one."""
+    return tell(number + by, file)
 
 
 def kernels_for(device: str) -> tuple[str, Callable[[], Kernels]]:
@@ -259,17 +295,3 @@ def make_folder(path: str) -> None:
         Path(path).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot be made a folder: {error.strerror}", file=path) from error
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Python's own error, or that of an accelerator's library, which is not imported here to be named."""
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-
-
-def skipped(job: Job) -> FileResult:
-    """A job whose outputs are there."""
-    return FileResult(input=job.input, output=job.output, status="skipped", residual=job.residual)
-
-
-def _failed(job: Job, error: ThreshError) -> FileResult:
-    return FileResult(input=job.input, output=job.output, status="failed", error=Failure.of(error, job.input))

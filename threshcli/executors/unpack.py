@@ -9,7 +9,8 @@ from typing import Any
 from threshcli.engine.files import FileRun
 from threshcli.engine.unfolding import Unfolded
 from threshcli.errors import ThreshError
-from threshcli.executors.local import Executor, skipped
+from threshcli.executors.endings import skipped
+from threshcli.executors.local import Executor
 from threshcli.packings.base import Given
 from threshcli.plan.files import read_header
 from threshcli.plan.names import Job

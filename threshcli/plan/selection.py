@@ -36,6 +36,15 @@ class Selection(NamedTuple):
         idle = [pattern for pattern in globs if not any(fnmatchcase(name, pattern) for name in names)]
         return idle + [item.pattern for item in self.regex if not any(item.fullmatch(name) for name in names)]
 
+    def left_by(self, names: Sequence[str]) -> Selection:
+        """The patterns that match none of these names."""
+        idle = set(self.idle(names))
+        return Selection(
+            tuple(pattern for pattern in self.keep if pattern in idle),
+            tuple(pattern for pattern in self.exclude if pattern in idle),
+            tuple(item for item in self.regex if item.pattern in idle),
+        )
+
     def check(self, names: Sequence[str]) -> None:
         """UsageError, with near names, if a pattern matches none."""
         idle = self.idle(names)

@@ -68,25 +68,63 @@ class _Placed(NamedTuple):
     width: int
 
 
+class Layout(NamedTuple):
+    """Which columns there are and how wide: what was found for some rows, and serves for others that follow."""
+
+    columns: Sequence[Column]
+    terminal: Terminal
+    placed: Sequence[_Placed]
+    brief: bool
+    joints: Sequence[tuple[int, int]]
+    """How wide the parts of joined cells are, by column."""
+
+    @property
+    def _width(self) -> int:
+        return sum(item.width for item in self.placed) + _GAP * (len(self.placed) - 1)
+
+    def _rule(self) -> str:
+        return self.terminal.paint(self.terminal.line * self._width, "dim")
+
+    def head(self) -> list[str]:
+        """The titles and the line below them."""
+        titles = [pad(item.title, item.width, self.columns[item.number].right) for item in self.placed]
+        return [_line([(title, "bold") for title in titles], self.terminal), self._rule()]
+
+    def lines(self, row: Row) -> list[str]:
+        """A row; a total has a line above it."""
+        if row.kind == "heading":
+            name = _shown(row.cells[0], self.terminal).plain
+            return [self.terminal.paint(line, row.style) for line in wrap(name, self.terminal.width, "  ")]
+        line = _line([self._fitted(item, row) for item in self.placed], self.terminal)
+        return [self._rule(), line] if row.kind == "total" else [line]
+
+    def _fitted(self, item: _Placed, row: Row) -> tuple[str, Style]:
+        cell = _shown(row.cells[item.number], self.terminal)
+        text = _text(cell, self.joints[item.number], self.brief)
+        if self.terminal.is_terminal:
+            text = shorten(text, item.width, cell.fold, self.terminal.ellipsis)
+        return pad(text, item.width, self.columns[item.number].right), cell.style or row.style
+
+
 def render_grid(columns: Sequence[Column], rows: Sequence[Row], terminal: Terminal) -> list[str]:
     """The lines of a table, none wider than the terminal; on what is no terminal nothing is shortened."""
-    shown = [row._replace(cells=tuple(_shown(cell, terminal) for cell in row.cells)) for row in rows]
-    choice = _fit(columns, shown, terminal.width)
-    if choice is None:
-        return _stacked(columns, shown, terminal)
-    placed, texts = choice
-    width = sum(item.width for item in placed) + _GAP * (len(placed) - 1)
-    rule = terminal.paint(terminal.line * width, "dim")
-    titles = [pad(item.title, item.width, columns[item.number].right) for item in placed]
-    lines = [_line([(title, "bold") for title in titles], terminal), rule]
-    for row, text in zip(shown, texts, strict=True):
-        if row.kind == "heading":
-            lines += [terminal.paint(line, row.style) for line in wrap(row.cells[0].plain, terminal.width, "  ")]
-            continue
-        if row.kind == "total":
-            lines.append(rule)
-        lines.append(_line(_fitted(columns, placed, row, text, terminal), terminal))
-    return lines
+    layout = laid(columns, rows, terminal)
+    if layout is None:
+        return stacked(columns, rows, terminal)
+    return [*layout.head(), *(line for row in rows for line in layout.lines(row))]
+
+
+def laid(columns: Sequence[Column], rows: Sequence[Row], terminal: Terminal) -> Layout | None:
+    """The columns that fit, as few as possible dropped; None where no choice fits."""
+    told = [tuple(_shown(cell, terminal) for cell in row.cells) for row in rows if row.kind != "heading"]
+    joints = [_joint([line[i] for line in told if line[i].joint]) for i in range(len(columns))]
+    natural = [
+        [_widest([_text(line[i], joints[i], brief) for line in told]) for i in range(len(columns))]
+        for brief in (False, True)
+    ]
+    blank = [all(line[i].blank for line in told) for i in range(len(columns))]
+    choice = _fit(columns, natural, blank, terminal.width)
+    return None if choice is None else Layout(columns, terminal, *choice, joints)
 
 
 def _shown(cell: Cell, terminal: Terminal) -> Cell:
@@ -96,29 +134,23 @@ def _shown(cell: Cell, terminal: Terminal) -> Cell:
     return cell._replace(text=text, after=after, brief=brief)
 
 
-def _texts(rows: Sequence[Row], columns: int, brief: bool) -> list[list[str]]:
-    """The text of every cell, the parts of joined ones as wide as the widest of their column; [] for a heading."""
-    joined = [[row.cells[i] for row in rows if row.kind != "heading" and row.cells[i].joint] for i in range(columns)]
-    before = [max((cells(cell.text) for cell in column), default=0) for column in joined]
-    after = [max((cells(cell.after) for cell in column), default=0) for column in joined]
-    return [
-        []
-        if row.kind == "heading"
-        else [
-            f"{pad(cell.text, before[i], True)} {cell.joint} {pad(cell.after, after[i], True)}"
-            if cell.joint
-            else (brief and cell.brief) or cell.text
-            for i, cell in enumerate(row.cells)
-        ]
-        for row in rows
-    ]
+def _joint(column: Sequence[Cell]) -> tuple[int, int]:
+    """How wide the parts of the joined cells of a column are."""
+    return max((cells(cell.text) for cell in column), default=0), max((cells(cell.after) for cell in column), default=0)
 
 
-def _fit(columns: Sequence[Column], rows: Sequence[Row], width: int) -> tuple[list[_Placed], list[list[str]]] | None:
-    """The columns that fit, as few as possible dropped, and the texts of all; None where no choice fits."""
-    texts = [_texts(rows, len(columns), brief) for brief in (False, True)]
-    natural = [[_widest(lines, i) for i in range(len(columns))] for lines in texts]
-    blank = [all(row.kind == "heading" or row.cells[i].blank for row in rows) for i in range(len(columns))]
+def _text(cell: Cell, joint: tuple[int, int], brief: bool) -> str:
+    """The text of a cell, the parts of a joined one as wide as the widest of their column."""
+    if cell.joint:
+        return f"{pad(cell.text, joint[0], True)} {cell.joint} {pad(cell.after, joint[1], True)}"
+    return (brief and cell.brief) or cell.text
+
+
+def _fit(
+    columns: Sequence[Column], natural: Sequence[Sequence[int]], blank: Sequence[bool], width: int
+) -> tuple[list[_Placed], bool] | None:
+    """The columns that fit, and whether their texts have to be brief; `natural` are the widths of texts, and of those
+    that are brief."""
     droppable = sorted((i for i, item in enumerate(columns) if item.importance), key=lambda i: columns[i].importance)
     droppable.sort(key=lambda i: not blank[i])
     for gone in range(len(droppable) + 1):
@@ -129,12 +161,12 @@ def _fit(columns: Sequence[Column], rows: Sequence[Row], width: int) -> tuple[li
             if squeeze:
                 _squeeze([columns[i] for i in left], widths, room)
             if sum(widths) <= room:
-                return [_placed(columns[i], i, space) for i, space in zip(left, widths, strict=True)], texts[brief]
+                return [_placed(columns[i], i, space) for i, space in zip(left, widths, strict=True)], brief
     return None
 
 
-def _widest(texts: Sequence[Sequence[str]], index: int) -> int:
-    return min(_WIDEST, max((cells(row[index]) for row in texts if row), default=0))
+def _widest(texts: Sequence[str]) -> int:
+    return min(_WIDEST, max(map(cells, texts), default=0))
 
 
 def _placed(column: Column, index: int, width: int) -> _Placed:
@@ -149,18 +181,6 @@ def _squeeze(columns: Sequence[Column], widths: list[int], room: int) -> None:
             widths[i] = min(widths[i], max(column.least, len(column.short), widths[i] - over))
 
 
-def _fitted(
-    columns: Sequence[Column], placed: Sequence[_Placed], row: Row, texts: Sequence[str], terminal: Terminal
-) -> list[tuple[str, Style]]:
-    found: list[tuple[str, Style]] = []
-    for item in placed:
-        cell, text = row.cells[item.number], texts[item.number]
-        if terminal.is_terminal:
-            text = shorten(text, item.width, cell.fold, terminal.ellipsis)
-        found.append((pad(text, item.width, columns[item.number].right), cell.style or row.style))
-    return found
-
-
 def _line(parts: Sequence[tuple[str, Style]], terminal: Terminal) -> str:
     """The parts side by side, without blanks at the end; only what can be seen is painted."""
     last = max((i for i, (text, _) in enumerate(parts) if text.strip()), default=-1)
@@ -172,11 +192,11 @@ def _line(parts: Sequence[tuple[str, Style]], terminal: Terminal) -> str:
     return line
 
 
-def _stacked(columns: Sequence[Column], rows: Sequence[Row], terminal: Terminal) -> list[str]:
+def stacked(columns: Sequence[Column], rows: Sequence[Row], terminal: Terminal) -> list[str]:
     """Every row as a block: its name, then a line for each cell that says something."""
     label_width = max(len(column.short) for column in columns[1:])
     lines: list[str] = []
-    for row in rows:
+    for row in (row._replace(cells=tuple(_shown(cell, terminal) for cell in row.cells)) for row in rows):
         name = row.cells[0].plain
         indent = "    " if name.startswith("  ") else "  "  # the tensors of a file are set in already
         lines += [terminal.paint(line, row.style or "bold") for line in wrap(name, terminal.width, indent)]

@@ -13,8 +13,9 @@ import math
 import os
 from collections.abc import Callable, Mapping
 
+from threshcli.report.tally import Tally
 from threshcli.report.terminal import valid
-from threshcli.report.totals import Totals, tensors_of, warnings_of
+from threshcli.report.totals import tensors_of, warnings_of
 from threshcli.results import Failure, FileResult, RunResult, TensorResult, ThresholdUsed
 
 SCHEMA = "thresh.report/1"
@@ -26,24 +27,24 @@ _VALUES = ("min", "max", "mean", "norm_before", "norm_after")
 
 def render_json(run: RunResult) -> str:
     """The report of a run, indented, with a newline at the end."""
-    return _document(_report(run))
+    return document(_report(run))
 
 
 def render_info_json(run: RunResult) -> str:
     """What `info` found in the headers, indented, with a newline at the end."""
-    return _document(_info(run))
+    return document(_info(run))
 
 
 def render_event(file: FileResult, index: int, *, info: bool = False) -> str:
     """One line of NDJSON for a file that has ended, the `index`-th of the run from 0."""
-    return _line({"event": "file", "index": index, **(_info_file(file) if info else _file(file))})
+    return line({"event": "file", "index": index, **(_info_file(file) if info else file_fields(file))})
 
 
 def render_end(run: RunResult, *, info: bool = False) -> str:
     """The last line of NDJSON: the report without its files."""
     report = _info(run) if info else _report(run)
     del report["files"]
-    return _line({"event": "end", **report})
+    return line({"event": "end", **report})
 
 
 def render_look(
@@ -54,7 +55,7 @@ def render_look(
 ) -> str:
     """What a command that looks at elements has found, indented, with a newline at the end: `shown` is what it tells of
     a tensor beside what every header says, `about` of a file, `totals` of all of them."""
-    return _document(
+    return document(
         {
             "schema": f"thresh.{run.command}/1",
             "version": run.version,
@@ -83,25 +84,35 @@ def schema_text() -> str:
 
 
 def _report(run: RunResult) -> dict[str, object]:
-    totals = Totals.of(tensors_of(run))
+    report = around(run, Tally.of_run(run))
+    totals = report.pop("totals")
+    files = [file_fields(file) for file in run.files]
+    return {**report, "files": files, "totals": totals, "warnings": warnings_of(run), **recipe(run)}
+
+
+def recipe(run: RunResult) -> dict[str, object]:
+    """The recipe, last in a report, if there is one."""
+    return {} if run.recipe is None else {"recipe": run.recipe}
+
+
+def around(run: RunResult, tally: Tally) -> dict[str, object]:
+    """The report of a run without its files and warnings."""
+    totals = tally.totals
     return {
         "schema": SCHEMA,
         "version": run.version,
         "command": run.command,
-        "status": run.status,
+        "status": tally.status,
         "params": run.params,
         "device": run.device,
-        "files": [_file(file) for file in run.files],
         "totals": {
-            "files": len(run.files),
-            "failed": run.failed,
+            "files": tally.files,
+            "failed": tally.failed,
             "elements": totals.elements,
             "selected": totals.sum("selected"),
             "changed": totals.sum("changed"),
             "seconds": run.seconds,
         },
-        "warnings": warnings_of(run),
-        **({} if run.recipe is None else {"recipe": run.recipe}),
     }
 
 
@@ -124,7 +135,8 @@ def _info(run: RunResult) -> dict[str, object]:
     }
 
 
-def _file(file: FileResult) -> dict[str, object]:
+def file_fields(file: FileResult) -> dict[str, object]:
+    """A file as it stands in the report of a run."""
     found: dict[str, object] = {
         **_name("input", file.input),
         **_name("output", file.output),
@@ -258,9 +270,11 @@ def _plain(value: object) -> object:
     return valid(str(value))
 
 
-def _document(value: Mapping[str, object]) -> str:
+def document(value: Mapping[str, object]) -> str:
+    """An object of JSON, indented, with a newline at the end."""
     return json.dumps(_plain(value), indent=2, allow_nan=False) + "\n"
 
 
-def _line(value: Mapping[str, object]) -> str:
+def line(value: Mapping[str, object]) -> str:
+    """The same on one line."""
     return json.dumps(_plain(value), allow_nan=False) + "\n"

@@ -10,6 +10,7 @@ from typing import Any
 from threshcli.report import cuts, figures
 from threshcli.report.figures import NOTHING
 from threshcli.report.grid import Cell, Column, Row
+from threshcli.report.tally import Ranks, Tally, ranked
 from threshcli.report.terminal import Style
 from threshcli.report.totals import Count, Totals, tensors_of
 from threshcli.results import FileResult, RunResult, TensorResult, ThresholdUsed
@@ -96,17 +97,26 @@ class Summary:
     @cached_property
     def rows(self) -> list[Row]:
         """The rows of all files; the totals last where there is more than one."""
-        rows = [row for file in self.run.files for row in self._file(file)]
+        rows = [row for file in self.run.files for row in self.of(file)]
         if sum(row.kind == "row" for row in rows) > 1:
-            tensors = [item for file in self.run.files if file.status != "failed" for item in file.tensors]
-            rows.append(Row(self._cells(("TOTAL", tensors), Cell(), total=True), "bold", "total"))
+            rows.append(self.total(Tally.of_run(self.run)))
         return rows
 
-    def _file(self, file: FileResult) -> Iterator[Row]:
+    def total(self, tally: Tally) -> Row:
+        """The row of totals."""
+        ranks = tally.asked(self.run.params.get("scope"))
+        counts = self._counts(tally.totals, self._asked(tally.totals, ranks) if ranks.many else Cell(NOTHING))
+        tensors = Cell(figures.counted(tally.tensors, "tensor"))
+        kept = Cell(tally.totals.share(self.chosen))
+        blank = (Cell(),) * (3 if self.several else 2)
+        return Row((Cell("TOTAL"), tensors, *blank, kept, *counts, Cell()), "bold", "total")
+
+    def of(self, file: FileResult) -> Iterator[Row]:
+        """The rows of one file: of the run, or one that comes later."""
         if file.status == "failed":
             yield self._word(file, "failed", Cell(brief(file), fold="end"), "red")
-        elif file.status == "skipped":
-            yield self._word(file, "skipped", Cell(destination(file)), "dim")
+        elif file.status in ("skipped", "not-done"):
+            yield self._word(file, file.status, Cell(destination(file)), "dim")
         elif file.format == "index":
             yield self._word(file, "index", Cell(destination(file)), "")
         elif len(file.tensors) == 1:
@@ -133,51 +143,57 @@ class Summary:
         note = ", ".join([*reasons, *([output] if output else [])])
         return Row(self._cells(what, Cell(note, fold="end")), "dim")
 
-    def _asked(self, tensors: Sequence[TensorResult], total: bool) -> Cell:
-        """How many elements were to stay, how many did, and how many are equal to the cut. What several tensors were
-        asked for together stands in the row of totals, or in that of the only tensor."""
-        ranks = _ranks(tensors)
-        if not ranks:
-            return Cell(NOTHING)
-        kept = Totals.of(tensors).sum(self.chosen)
-        after = NOTHING if kept is None else figures.count(kept)
-        scope = self.run.params.get("scope")
-        if scope in ("file", "global"):
-            if not total and len(_ranks(list(tensors_of(self.run)))) > 1:
-                return Cell("", joint="->", after=after)
-            each = [found for file in self.run.files if (found := _ranks(file.tensors))]
-            ranks = [found[0] for found in each[: 1 if scope == "global" else None]]
-        asked, ties = sum(used.asked or 0 for used in ranks), sum(used.tied or 0 for used in ranks)
-        told = f"{after} ({figures.count(ties)} tied)" if ties > len(ranks) else after
-        return Cell(figures.count(asked), joint="->", after=told)
+    @cached_property
+    def _together(self) -> bool:
+        """Whether several tensors were asked for their elements together."""
+        several = sum(len(ranked(file.tensors)) for file in self.run.files) > 1
+        return several and self.run.params.get("scope") in ("file", "global")
 
-    def _cells(
-        self, what: tuple[str, Sequence[TensorResult]], output: Cell, *, total: bool = False
-    ) -> tuple[Cell, ...]:
+    def _asked_of(self, tensors: Sequence[TensorResult], totals: Totals) -> Cell:
+        """What tensors were asked for; what several were asked for together stands in the row of totals."""
+        found = ranked(tensors)
+        if not found:
+            return Cell(NOTHING)
+        asked = self._asked(totals, Ranks(len(found), *(sum(each) for each in zip(*map(_pair, found), strict=True))))
+        if not self._together:
+            return asked
+        kept = totals.sum(self.chosen)
+        return Cell("", joint="->", after=NOTHING if kept is None else figures.count(kept))
+
+    def _asked(self, totals: Totals, ranks: Ranks) -> Cell:
+        """How many elements were to stay, how many did, and how many are equal to the cut."""
+        kept = totals.sum(self.chosen)
+        after = NOTHING if kept is None else figures.count(kept)
+        told = f"{after} ({figures.count(ranks.tied)} tied)" if ranks.tied > ranks.many else after
+        return Cell(figures.count(ranks.asked), joint="->", after=told)
+
+    def _cells(self, what: tuple[str, Sequence[TensorResult]], output: Cell) -> tuple[Cell, ...]:
         name, tensors = what
         totals = Totals.of(tensors)
-        one = tensors[0] if len(tensors) == 1 and not total else None
-        copied = bool(tensors) and not totals.tensors and not total
+        copied = bool(tensors) and not totals.tensors
         return (
             Cell(name),
-            Cell(figures.shape(one.shape) if one else figures.counted(len(tensors), "tensor")),
-            Cell() if total else _dtypes(tensors),
-            *([Cell() if total else _rules(tensors)] if self.several else []),
-            Cell() if total else _threshold(self.run.operator, tensors),
+            Cell(figures.shape(tensors[0].shape) if len(tensors) == 1 else figures.counted(len(tensors), "tensor")),
+            _dtypes(tensors),
+            *([_rules(tensors)] if self.several else []),
+            _threshold(self.run.operator, tensors),
             Cell(_unworked(tensors) if copied else totals.share(self.chosen)),
-            *([self._asked(tensors, total)] if self.ranked else []),
+            *self._counts(totals, self._asked_of(tensors, totals) if self.ranked else Cell()),
+            output,
+        )
+
+    def _counts(self, totals: Totals, asked: Cell) -> tuple[Cell, ...]:
+        return (
+            *([asked] if self.ranked else []),
             _joined(totals.share("zeros_before"), "->", totals.share("zeros_after")),
             _unsound(totals),
             _joined(figures.number(totals.low), "..", figures.number(totals.high)),
             *([_norms(totals)] if self.norms else []),
-            output,
         )
 
 
-def _ranks(tensors: Sequence[TensorResult]) -> list[ThresholdUsed]:
-    """The cuts by rank of these tensors, the first of each."""
-    slots = ([used for used in cuts.slots_of(item) if used.asked is not None] for item in tensors if item.applied)
-    return [used[0] for used in slots if used]
+def _pair(used: ThresholdUsed) -> tuple[int, int]:
+    return used.asked or 0, used.tied or 0
 
 
 def brief(file: FileResult) -> str:

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 from threshcli.report import figures
 from threshcli.report.grid import Column, Row, render_grid
 from threshcli.report.summary import Summary
+from threshcli.report.tally import Tally
 from threshcli.report.terminal import Style, Terminal
 from threshcli.report.texts import wrap
-from threshcli.report.totals import Totals, tensors_of, warnings_of
+from threshcli.report.totals import warnings_of
 from threshcli.results import FileStatus, RunResult
 
 _MOST_WARNINGS = 20
 _SHORTEST = 1e-6  # seconds that a speed can be told of
-_STATES: tuple[FileStatus, ...] = ("written", "dry-run", "skipped", "failed")
+_STATES: tuple[FileStatus, ...] = ("written", "dry-run", "skipped", "failed", "not-done")
 
 
-def render_table(run: RunResult, terminal: Terminal, *, verbose: bool) -> str:
+def render_table(run: RunResult, terminal: Terminal, *, verbose: bool, tally: Tally | None = None) -> str:
     """The table of a run and the lines below it; a row a file where there are many tensors, unless `verbose`."""
     summary = Summary(run, verbose)
-    return laid_out(run, summary.columns, summary.rows, _closing(summary), terminal, verbose=verbose)
+    below = closing(run, tally or Tally.of_run(run), norms=summary.norms, per_tensor=summary.per_tensor)
+    return laid_out(run, summary.columns, summary.rows, below, terminal, verbose=verbose)
 
 
 def laid_out(
@@ -39,7 +41,7 @@ def laid_out(
     return "".join(f"{line}\n" for line in [*lines, *folded([*below, *warning_lines(run, verbose)], terminal)])
 
 
-def folded(texts: list[tuple[str, Style]], terminal: Terminal) -> Iterator[str]:
+def folded(texts: Iterable[tuple[str, Style]], terminal: Terminal) -> Iterator[str]:
     """Texts made safe, wrapped and painted."""
     for text, style in texts:
         for line in wrap(terminal.show(text), terminal.width, "  "):
@@ -49,39 +51,41 @@ def folded(texts: list[tuple[str, Style]], terminal: Terminal) -> Iterator[str]:
 def warning_lines(run: RunResult, verbose: bool) -> list[tuple[str, Style]]:
     """A line a warning; only the first of very many."""
     found = warnings_of(run)
-    shown = found if verbose else found[:_MOST_WARNINGS]
-    lines: list[tuple[str, Style]] = [(f"warning: {text}", "yellow") for text in shown]
-    if len(shown) < len(found):
-        lines.append((f"{figures.counted(len(found) - len(shown), 'more warning')}: -v shows them", "yellow"))
-    return lines
+    return list(warned(found, len(found), verbose))
 
 
-def _closing(summary: Summary) -> Iterator[str]:
-    run = summary.run
-    totals = Totals.of(tensors_of(run))
-    if summary.norms and totals.norms is not None:
+def warned(found: Iterable[str], many: int, verbose: bool) -> Iterator[tuple[str, Style]]:
+    """The same of so many warnings."""
+    most = many if verbose else _MOST_WARNINGS
+    for text in islice(found, most):
+        yield f"warning: {text}", "yellow"
+    if most < many:
+        yield f"{figures.counted(many - most, 'more warning')}: -v shows them", "yellow"
+
+
+def closing(run: RunResult, tally: Tally, *, norms: bool, per_tensor: bool) -> Iterator[str]:
+    """The lines below the table of a run."""
+    totals = tally.totals
+    if norms and totals.norms is not None:
         before, after = totals.norms
         yield f"norm {figures.number(before)} -> {figures.number(after)} ({figures.percent(after, before)} of it left)"
-    yield _effort(run, totals)
-    states = Counter(file.status for file in run.files)
-    files = figures.counted(len(run.files), "file")
+    yield _effort(run, tally)
+    states = {word: tally.counted(word) for word in _STATES if tally.counted(word)}
+    files = figures.counted(tally.files, "file")
     if len(states) > 1:
-        yield f"{files}: " + ", ".join(f"{figures.count(states[word])} {word}" for word in _STATES if states[word])
-    elif len(run.files) > 1 or set(states) & {"failed", "skipped"}:
+        yield f"{files}: " + ", ".join(f"{figures.count(many)} {word}" for word, many in states.items())
+    elif tally.files > 1 or set(states) & {"failed", "skipped"}:
         yield f"{files} {next(iter(states))}".replace("dry-run", "to write")
-    if not summary.per_tensor:
-        tensors = sum(len(file.tensors) for file in run.files)
-        yield f"{figures.counted(tensors, 'tensor')} in {files}: -v shows each"
+    if not per_tensor:
+        yield f"{figures.counted(tally.tensors, 'tensor')} in {files}: -v shows each"
 
 
-def _effort(run: RunResult, totals: Totals) -> str:
+def _effort(run: RunResult, tally: Tally) -> str:
     """Elements, time and speed, the device, bytes."""
-    unpacked = sum(item.elements for item in tensors_of(run) if item.packing)
-    done = totals.elements if totals.counts else unpacked
+    done = tally.totals.elements if tally.totals.counts else tally.unpacked
     speed = f", {figures.rate(done, run.seconds)}" if done and run.seconds > _SHORTEST else ""
-    read = figures.size(sum(file.bytes_in for file in run.files))
-    written = figures.size(sum(file.bytes_out for file in run.files))
+    read, written = figures.size(tally.bytes_in), figures.size(tally.bytes_out)
     what = f"{figures.counted(done, 'element')} in {figures.duration(run.seconds)}{speed} on {run.device}"
-    if run.files and all(file.status == "dry-run" for file in run.files):
+    if tally.files and tally.counted("dry-run") == tally.files:
         what = f"dry run on {run.device}, nothing was written"
     return f"{what}, {read} in, {written} out"

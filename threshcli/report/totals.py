@@ -46,6 +46,22 @@ class Totals(NamedTuple):
             norms=_joined(norms) if norms else None,
         )
 
+    def plus(self, other: Totals) -> Totals:
+        """These totals and those of other tensors."""
+        counts = dict(self.counts)
+        for name, (value, elements) in other.counts.items():
+            before = counts.get(name, (0, 0))
+            counts[name] = before[0] + value, before[1] + elements
+        norms = [pair for pair in (self.norms, other.norms) if pair is not None]
+        return Totals(
+            tensors=self.tensors + other.tensors,
+            elements=self.elements + other.elements,
+            counts=counts,
+            low=min(_numbers((self.low, other.low)), default=None),
+            high=max(_numbers((self.high, other.high)), default=None),
+            norms=_joined(norms) if norms else None,
+        )
+
     def sum(self, name: Count) -> int | None:
         """The sum of a count, or None where nothing was counted."""
         return self.counts[name][0] if name in self.counts else None

@@ -48,12 +48,27 @@ def render_info_tsv(run: RunResult) -> str:
     return _render(run, _INFO_COLUMNS)
 
 
+def head() -> str:
+    """The line of names of a run's report."""
+    return _head(_COLUMNS)
+
+
+def lines(file: FileResult) -> str:
+    """The lines of one file of a run."""
+    return _lines(file, _COLUMNS)
+
+
 def _render(run: RunResult, columns: Sequence[str]) -> str:
-    lines = ["\t".join(columns)]
-    for file in run.files:
-        tensors: Sequence[TensorResult | None] = file.tensors or (None,)
-        lines += ["\t".join(_field(_value(name, file, item)) for name in columns) for item in tensors]
-    return "".join(f"{line}\n" for line in lines)
+    return "".join([_head(columns), *(_lines(file, columns) for file in run.files)])
+
+
+def _head(columns: Sequence[str]) -> str:
+    return "\t".join(columns) + "\n"
+
+
+def _lines(file: FileResult, columns: Sequence[str]) -> str:
+    tensors: Sequence[TensorResult | None] = file.tensors or (None,)
+    return "".join("\t".join(_field(_value(name, file, item)) for name in columns) + "\n" for item in tensors)
 
 
 def _value(name: str, file: FileResult, tensor: TensorResult | None) -> object:

@@ -103,6 +103,11 @@ def _link(fd: int, path: str) -> None:
     os.link(f"{_PROC}/{fd}", path, src_dir_fd=fd, follow_symlinks=True)  # src_dir_fd makes it linkat
 
 
+def disown() -> None:
+    """What is unfinished is another process's, of which this one is a copy."""
+    _UNFINISHED.clear()
+
+
 def abandon() -> None:
     """Remove all that is unfinished; safe in a signal handler."""
     for path in list(_UNFINISHED):

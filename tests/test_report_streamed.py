@@ -1,0 +1,67 @@
+"""Reports that are made file by file, while a run goes on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.test_report_examples import EXAMPLES, file, tensor
+from tests.test_report_examples import run as made
+from threshcli.report import render
+from threshcli.report.sheets import sheet
+from threshcli.report.spool import Spool
+from threshcli.report.tally import Tally
+from threshcli.report.terminal import Terminal
+from threshcli.results import RunResult
+
+
+def streamed(result: RunResult, kind: Any) -> str:
+    """A report that is made file by file."""
+    texts: list[str] = []
+    whole = replace(result, files=())
+    one = sheet(kind, texts.append, whole, Terminal(), verbose=False)
+    assert one is not None
+    warnings = Spool()
+    for text in result.warnings:
+        warnings.add(text)
+    for number, item in enumerate(result.files):
+        one.take(one.part(number, item))
+        for text in item.warnings:
+            warnings.add(f"{item.input}: {text}")
+    one.end(whole, Tally.of_run(result), warnings)
+    return "".join(texts)
+
+
+@pytest.mark.parametrize("kind", ["table", "json", "ndjson", "tsv"])
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_report_made_file_by_file_is_the_report_of_the_whole(name: str, kind: Any) -> None:
+    """To the byte; a table of nothing but failures is left out."""
+    result = EXAMPLES[name]
+    expected = render(result, kind, Terminal(), verbose=False)
+    assert streamed(result, kind) == ("" if kind == "table" and result.status == "failed" else expected)
+
+
+def test_long_tables_are_laid_out_by_their_first_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And say the same where rows are alike; a long name pushes its own row."""
+    monkeypatch.setattr("threshcli.report.running._FIRST_FILES", 30)
+    files = [file(f"{n:03}.npy", tensor(), warnings=("odd",), output=f"out/{n:03}.npy") for n in range(100)]
+    expected = render(made(*files), "table", Terminal(), verbose=False)
+    assert streamed(made(*files), "table").replace("─", "").split() == expected.replace("─", "").split()
+    assert "80 more warnings: -v shows them" in expected
+    shown = streamed(made(*files, file("a-much-longer-name.npy", tensor())), "table")
+    rows = shown.splitlines()[2:103]
+    assert len({len(row) for row in rows[:100]}) == 1, "as wide as each other"
+    assert rows[100].startswith("a-much-longer-name.npy  ")
+
+
+def test_a_spool_gives_back_what_it_got(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From memory and from disk, as often as is wanted; lone surrogates too."""
+    monkeypatch.setattr("threshcli.report.spool._ROOM", 50)
+    spool = Spool()
+    texts = ["", "a\nb", "\udcff" * 20, *(str(n) for n in range(40))]
+    for text in texts:
+        spool.add(text)
+    assert [list(spool), list(spool), spool.count] == [texts, texts, len(texts)]
+    spool.close()

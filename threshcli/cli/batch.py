@@ -1,0 +1,190 @@
+"""A call over files while it goes on: each is told of as it ends, and what remains of it is small.
+
+What a report has to know of a file is made where the file was worked on, which may be a copy of this process; here the
+parts are put together, sums grow, and failures and conditions that hold are kept to be said last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any, NamedTuple
+
+from threshcli.cli.outside import Outside
+from threshcli.conditions import Condition
+from threshcli.errors import ConditionFalse, OutputError, SomeFailed, ThreshError
+from threshcli.plan.names import Job
+from threshcli.report import Kind
+from threshcli.report.sheets import Sheet, sheet
+from threshcli.report.spool import Spool
+from threshcli.report.tally import Tally
+from threshcli.report.terminal import Terminal
+from threshcli.results import Failure, FileResult, RunResult
+
+COUNTS = ("selected", "kept", "changed", "zeros_before", "zeros_after", "nan", "inf")
+VALUES = ("elements", "min", "max", "mean", "norm_before", "norm_after")
+"""What conditions can be about: fields of a tensor's report, of which the first can be shares of its elements."""
+_MOMENTS = ("mean", "norm_before", "norm_after")
+_EXTENSIONS: Mapping[str, Kind] = {".json": "json", ".ndjson": "ndjson", ".jsonl": "ndjson", ".tsv": "tsv"}
+
+
+@dataclass(frozen=True, slots=True)
+class Reporting:
+    """How a call is reported: what is printed, what goes to a file, and which conditions are not to hold."""
+
+    printed: Kind
+    path: str | None
+    filed: Kind
+    conditions: tuple[Condition, ...]
+    verbose: bool
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Reporting:
+        """As the command's arguments have it; raises UsageError."""
+        asked: Kind | None = "json" if given["json"] else given["report"]
+        path = given["report_file"]
+        by_name = _EXTENSIONS.get(PurePath(path).suffix.lower(), "table") if path else "none"
+        return cls(
+            printed="none" if given["quiet"] else asked or "table",
+            path=path,
+            filed=by_name if asked in (None, "none") or path is None else asked,
+            conditions=tuple(Condition.parse(text, COUNTS, VALUES) for text in given["fail_if"] or ()),
+            verbose=given["verbose"],
+        )
+
+    @property
+    def moments(self) -> bool:
+        """Whether means and norms are wanted."""
+        exact = {"json", "ndjson", "tsv"} & {self.printed, self.filed}
+        return bool(exact) or any(condition.name in _MOMENTS for condition in self.conditions)
+
+    def check(self, jobs: Sequence[Job]) -> None:
+        """OutputError where the report's file is one that the call reads or writes."""
+        if self.path is not None and any(self.path in job[:3] for job in jobs):
+            raise OutputError("is an input or output of this call", hint="give the report another name", file=self.path)
+
+
+class Told(NamedTuple):
+    """What remains of a file when it has been told of: the parts of the reports, sums, and what is said in words."""
+
+    input: str
+    line: str
+    failure: Failure | None
+    warnings: tuple[str, ...]
+    holding: tuple[str, ...]
+    tally: Tally
+    parts: tuple[Any, ...]
+
+
+@dataclass(slots=True)
+class Call:
+    """Tells of files as they end, and of the whole at the end."""
+
+    reporting: Reporting
+    outside: Outside
+    sheets: Sequence[Sheet]
+    tally: Tally = field(default_factory=Tally)
+    warnings: Spool = field(default_factory=Spool)
+    failures: list[tuple[str, Failure]] = field(default_factory=list)
+    holding: list[tuple[str, str]] = field(default_factory=list)
+
+    def tell(self, number: int, file: FileResult) -> Told:
+        """What remains of the `number`-th file; changes nothing, since it may run in a copy of this process."""
+        return Told(
+            input=file.input,
+            line=_line(file) if self.reporting.verbose else "",
+            failure=file.error,
+            warnings=file.warnings,
+            holding=tuple(_holding(file, self.reporting.conditions)),
+            tally=Tally.of(file),
+            parts=tuple(one.part(number, file) for one in self.sheets),
+        )
+
+    def take(self, told: Told) -> None:
+        """The next file."""
+        self.tally = self.tally.plus(told.tally)
+        for one, part in zip(self.sheets, told.parts, strict=True):
+            one.take(part)
+        for text in dict.fromkeys(told.warnings):
+            self.warnings.add(f"{told.input}: {text}")
+            if self.reporting.printed in ("none", "tsv"):
+                self.outside.warn(text)
+        if told.failure is not None:
+            self.failures.append((told.input, told.failure))
+        self.holding += [(told.input, text) for text in told.holding]
+        if told.line:
+            self.outside.tell(told.line)
+
+    def end(self, run: RunResult) -> int:
+        """Close the reports, say what failed and what holds, and return the exit status of the whole call."""
+        for one in self.sheets:
+            one.end(run, self.tally, self.warnings)
+        self.warnings.close()
+        for path, failure in self.failures:
+            self.outside.complain(
+                ThreshError(failure.message, hint=failure.hint, file=None if failure.elsewhere else path)
+            )
+        for path, text in self.holding:
+            self.outside.complain(ConditionFalse(text, file=path))
+        codes = {failure.exit_code for _, failure in self.failures}
+        if not codes:
+            return ConditionFalse.exit_code if self.holding else 0
+        return SomeFailed.exit_code if len(self.failures) < self.tally.files or len(codes) > 1 else codes.pop()
+
+
+@contextmanager
+def calling(reporting: Reporting, run: RunResult, outside: Outside, given: Mapping[str, Any]) -> Iterator[Call]:
+    """A call that begins; `run` is what is known of it. The report's file is there when all has ended well or badly,
+    and not if it is broken off."""
+    sheets = [sheet(reporting.printed, outside.print, run, outside.terminal(given["color"]), verbose=reporting.verbose)]
+    if reporting.path is None:
+        yield Call(reporting, outside, [one for one in sheets if one is not None])
+        return
+    with report_file(reporting.path, replace=given["overwrite"] or given["skip_existing"]) as write:
+        sheets.append(sheet(reporting.filed, write, run, Terminal(), verbose=reporting.verbose))
+        yield Call(reporting, outside, [one for one in sheets if one is not None])
+
+
+@contextmanager
+def report_file(path: str, *, replace: bool) -> Iterator[Callable[[str], None]]:
+    """A file that texts are written to one after the other, complete or absent."""
+    from threshcli.storage.local import Target, existing, resolve
+
+    target_path = resolve(path)
+    there = existing(target_path) is not None
+    if there and not replace:
+        raise OutputError("exists already", hint="use --overwrite to replace it", file=path)
+    target = Target(target_path, 0, replace=there, fsync=False)
+    offset = 0
+
+    def write(text: str) -> None:
+        nonlocal offset
+        raw = text.encode("utf-8", "backslashreplace")
+        target.write(offset, raw)
+        offset += len(raw)
+
+    try:
+        yield write
+        target.commit()
+    finally:
+        target.discard()
+
+
+def _holding(file: FileResult, conditions: Sequence[Condition]) -> Iterator[str]:
+    """What holds of the tensors of a file that the rule was applied to."""
+    for item in file.tensors if conditions else ():
+        for condition in conditions:
+            value = getattr(item, condition.name)
+            if item.applied and condition.holds(value, item.elements):
+                of = f" of {item.elements:,}" if condition.name in COUNTS else ""
+                shown = f"{value:,}" if isinstance(value, int) else repr(value)
+                yield f"tensor {item.name!r}: {condition.text} holds, {condition.name} is {shown}{of}"
+
+
+def _line(file: FileResult) -> str:
+    """A file in a line, as it ends."""
+    to = f" -> {file.output}" if file.output is not None else ""
+    why = f": {file.error.message.partition(chr(10))[0]}" if file.error is not None else ""
+    return f"{file.input}{to}: {file.status}{why}"

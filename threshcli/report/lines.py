@@ -1,0 +1,102 @@
+"""Reports for programs that are written while a run goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+
+from threshcli.report.machine import around, document, file_fields, line, recipe, render_event
+from threshcli.report.sheets import Sheet, Write
+from threshcli.report.spool import Spool
+from threshcli.report.tally import Tally
+from threshcli.report.terminal import valid
+from threshcli.report.tsv import head, lines
+from threshcli.results import FileResult, RunResult
+
+
+class Json(Sheet):
+    """One document, which begins with what is known at the end."""
+
+    def __init__(self, write: Write) -> None:
+        super().__init__(write)
+        self._files = Spool()
+
+    def part(self, number: int, file: FileResult) -> str:
+        return render_file(file)
+
+    def take(self, part: str) -> None:
+        self._files.add(part)
+
+    def end(self, run: RunResult, tally: Tally, warnings: Spool) -> None:
+        self._write_all(render_around(run, tally, self._files, warnings))
+        self._files.close()
+
+    def _write_all(self, pieces: Iterable[str]) -> None:
+        for piece in pieces:
+            self._write(piece)
+
+
+class Ndjson(Sheet):
+    """A line a file as it ends."""
+
+    def part(self, number: int, file: FileResult) -> str:
+        return render_event(file, number)
+
+    def take(self, part: str) -> None:
+        self._write(part)
+
+    def end(self, run: RunResult, tally: Tally, warnings: Spool) -> None:
+        self._write("".join(render_last(run, tally, warnings)))
+
+
+class Tsv(Sheet):
+    """A line a tensor."""
+
+    def __init__(self, write: Write) -> None:
+        super().__init__(write)
+        self._begun = False
+
+    def part(self, number: int, file: FileResult) -> str:
+        return lines(file)
+
+    def take(self, part: str) -> None:
+        self._write(part if self._begun else head() + part)
+        self._begun = True
+
+    def end(self, run: RunResult, tally: Tally, warnings: Spool) -> None:
+        if not self._begun:
+            self._write(head())
+
+
+def render_file(file: FileResult) -> str:
+    """A file as it stands in the document of a run, at its place between the others."""
+    return document({"files": [file_fields(file)]}).removeprefix('{\n  "files": [\n').removesuffix("\n  ]\n}\n")
+
+
+def render_around(run: RunResult, tally: Tally, files: Iterable[str], warnings: Iterable[str]) -> Iterator[str]:
+    """The document of a run, in pieces, around its files as `render_file` has them."""
+    report = around(run, tally)
+    totals = report.pop("totals")
+    yield document(report).removesuffix("\n}\n") + ",\n"
+    yield from _array("files", files)
+    yield document({"totals": totals}).removeprefix("{").removesuffix("\n}\n") + ",\n"
+    yield from _array("warnings", (f"    {json.dumps(valid(text))}" for text in warnings), end="")
+    last = document(recipe(run)).removeprefix("{")
+    yield "," + last if run.recipe is not None else "\n" + last
+
+
+def _array(key: str, items: Iterable[str], *, end: str = ",") -> Iterator[str]:
+    """An array of texts in a document, under its key."""
+    many = 0
+    for many, item in enumerate(items, 1):
+        yield (f'  "{key}": [\n' if many == 1 else ",\n") + item
+    yield ("\n  ]" if many else f'  "{key}": []') + end
+
+
+def render_last(run: RunResult, tally: Tally, warnings: Iterable[str]) -> Iterator[str]:
+    """`render_end`, in pieces."""
+    text = line({"event": "end", **around(run, tally), "warnings": []})
+    yield text.removesuffix("]}\n")
+    for number, text in enumerate(warnings):
+        yield (", " if number else "") + json.dumps(valid(text))
+    yield "]" + line(recipe(run)).replace("{", ", ", 1) if run.recipe is not None else "]}\n"

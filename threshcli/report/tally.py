@@ -1,0 +1,118 @@
+"""What the files of a run come to, as sums that grow by one file at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Self
+
+from threshcli.report import cuts
+from threshcli.report.totals import Totals
+from threshcli.results import FileResult, FileStatus, RunResult, RunStatus, TensorResult, ThresholdUsed
+
+_STATES: tuple[FileStatus, ...] = ("written", "dry-run", "skipped", "read", "failed", "not-done")
+
+
+class Ranks(NamedTuple):
+    """Cuts by rank: how many, how many elements they were asked to keep, and how many are equal to them."""
+
+    many: int = 0
+    asked: int = 0
+    tied: int = 0
+
+    @classmethod
+    def of(cls, used: ThresholdUsed) -> Self:
+        return cls(1, used.asked or 0, used.tied or 0)
+
+    def plus(self, other: Ranks) -> Ranks:
+        return Ranks(self.many + other.many, self.asked + other.asked, self.tied + other.tied)
+
+
+class Tally(NamedTuple):
+    """Sums over files. Of the cuts by rank there are all, the first of each file, and the very first: what was asked
+    for a file, or for all files together, counts once."""
+
+    states: tuple[int, ...] = (0,) * len(_STATES)
+    tensors: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    totals: Totals = Totals.of(())
+    ranks: Ranks = Ranks()
+    by_file: Ranks = Ranks()
+    first: Ranks = Ranks()
+    unpacked: int = 0
+    """Elements of tensors that were packed."""
+
+    @classmethod
+    def of(cls, file: FileResult) -> Self:
+        """That of one file."""
+        ranks = [Ranks.of(used) for used in ranked(file.tensors)]
+        first = ranks[0] if ranks else Ranks()
+        return cls(
+            states=tuple(int(file.status == state) for state in _STATES),
+            tensors=len(file.tensors),
+            bytes_in=file.bytes_in,
+            bytes_out=file.bytes_out,
+            totals=Totals.of(file.tensors),
+            ranks=_sum(ranks),
+            by_file=first,
+            first=first,
+            unpacked=sum(item.elements for item in file.tensors if item.packing),
+        )
+
+    @classmethod
+    def of_run(cls, run: RunResult) -> Tally:
+        """That of all files of a run."""
+        found = Tally()
+        for file in run.files:
+            found = found.plus(Tally.of(file))
+        return found
+
+    def plus(self, other: Tally) -> Tally:
+        """These sums and those of files that come later."""
+        return Tally(
+            states=tuple(map(sum, zip(self.states, other.states, strict=True))),
+            tensors=self.tensors + other.tensors,
+            bytes_in=self.bytes_in + other.bytes_in,
+            bytes_out=self.bytes_out + other.bytes_out,
+            totals=self.totals.plus(other.totals),
+            ranks=self.ranks.plus(other.ranks),
+            by_file=self.by_file.plus(other.by_file),
+            first=self.first if self.first.many else other.first,
+            unpacked=self.unpacked + other.unpacked,
+        )
+
+    @property
+    def files(self) -> int:
+        return sum(self.states)
+
+    @property
+    def failed(self) -> int:
+        return self.counted("failed")
+
+    def counted(self, state: FileStatus) -> int:
+        """How many files have come to this."""
+        return self.states[_STATES.index(state)]
+
+    @property
+    def status(self) -> RunStatus:
+        """What has become of the run."""
+        if not self.failed:
+            return "ok"
+        return "failed" if self.failed == self.files else "partial"
+
+    def asked(self, scope: object) -> Ranks:
+        """What was asked for, where thresholds have this scope."""
+        return self.first if scope == "global" else self.by_file if scope == "file" else self.ranks
+
+
+def ranked(tensors: Sequence[TensorResult]) -> list[ThresholdUsed]:
+    """The cuts by rank of these tensors, the first of each."""
+    slots = ([used for used in cuts.slots_of(item) if used.asked is not None] for item in tensors if item.applied)
+    return [used[0] for used in slots if used]
+
+
+def _sum(ranks: list[Ranks]) -> Ranks:
+    found = Ranks()
+    for one in ranks:
+        found = found.plus(one)
+    return found
