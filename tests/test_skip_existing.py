@@ -23,7 +23,9 @@ def inputs(tmp_path: Path) -> Path:
     folder.mkdir()
     torch.manual_seed(2)
     np.save(folder / "a.npy", np.random.default_rng(3).standard_normal((40, 32)).astype("f4"))
-    save_file({"w": torch.randn(16, 32), "ids": torch.arange(5)}, folder / "b.safetensors", metadata={"format": "pt"})
+    save_file(
+        {"w.weight": torch.randn(16, 32), "ids": torch.arange(5)}, folder / "b.safetensors", metadata={"format": "pt"}
+    )
     data = torch.randn(64, 8)
     torch.save({"w": data, "tied": data, "more": {"v": torch.randn(100), "step": 3}}, folder / "c.pt")
     return folder
@@ -40,7 +42,7 @@ def marks(folder: Path) -> dict[str, tuple[int, int, bytes]]:
 
 RECIPES: dict[str, tuple[str, ...]] = {
     "number": ("gradient", "-t", "0.5"),
-    "selection": ("gradient", "-t", "0.5", "-k", "w", "-k", "a"),
+    "selection": ("gradient", "-t", "0.5", "-k", "w*", "-k", "a"),
     "mask": ("binary", "-t", "0.25", "--out-dtype", "bool"),
     "calculated": ("soft", "-t", "0.3", "-x", "ids"),
     "nan": ("replace", "-t", "0", "--value", "7", "--nan", "fill=3"),

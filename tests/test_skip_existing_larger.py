@@ -59,6 +59,7 @@ def large(tmp_path: Path) -> Path:
     """More than is made once more as a whole."""
     rng = np.random.default_rng(5)
     tensors = {name: torch.from_numpy(rng.standard_normal(1_500_000).astype("f4")) for name in ("a", "b")}
+    tensors["bias"] = torch.ones(12)
     save_file(tensors, tmp_path / "x.safetensors")
     return tmp_path / "x.safetensors"
 
@@ -81,6 +82,16 @@ def test_a_large_file_is_compared_in_stretches(words: tuple[str, ...], large: Pa
             refused(ran, 5, "with other values")
 
 
+def test_packed_tensors_of_a_dry_run_are_known_by_their_recipe(inputs: Path, tmp_path: Path) -> None:
+    """How large they are shows when the data is read."""
+    call = ("gradient", inputs / "b.safetensors", "-x", "ids", "-O", tmp_path / "out", "--pack", "bitmask")
+    assert thresh(*call, "-t", 0.5, "-q").status == 0
+    ran = thresh(*call, "-t", 0.5, "--skip-existing", "-n", "--json")
+    assert ran.json["files"][0]["status"] == "skipped"
+    for more in ((), ("-n",)):
+        refused(thresh(*call, "-t", 0.6, "--skip-existing", *more), 5, "made with another recipe")
+
+
 @pytest.mark.parametrize("words", [("-t", "p60"), ("-t", "top50%", "--scope", "file")])
 def test_the_recipe_of_a_large_file_is_compared_without_its_thresholds(
     words: tuple[str, ...], large: Path, tmp_path: Path
@@ -91,6 +102,9 @@ def test_the_recipe_of_a_large_file_is_compared_without_its_thresholds(
     assert thresh(*call, *words, "-q").status == 0
     refused(thresh(*call, "-t", "p61"), 5, "made with another recipe")
     refused(thresh(*call, *words, "--ignore-zero"), 5, "made with another recipe")
+    with (tmp_path / "y.safetensors").open("r+b") as file:
+        file.truncate(100)
+    refused(thresh(*call, *words), 5, "is not complete: is truncated")
 
 
 def test_rules_that_look_at_neighbours_are_left_out_of_stretches(large: Path, tmp_path: Path) -> None:

@@ -121,14 +121,20 @@ class Comparing(FileRun):
         return self._stretches()
 
     def _stretches(self) -> Iterator[Unit]:
-        many = max(2, min(_STRETCHES, _MOST // max(1, len(self._plan.tensors))))
+        many = _stretches_of(len(self._plan.tensors))
         for number, item in enumerate(self._plan.tensors):
             if item.place is not None or item.applied:
                 for tile in spread(item.view.elements, _ELEMENTS, many):
                     yield Unit(tile, number)
-        for copy in self._plan.output.skeleton.copies if self._plan.output else ():
-            for tile in spread(copy.size, _ELEMENTS, many):
+        copies = self._plan.output.skeleton.copies if self._plan.output else ()
+        for copy in copies:
+            for tile in spread(copy.size, _ELEMENTS, _stretches_of(len(copies))):
                 yield Unit(Tile(copy.source + tile.start, copy.source + tile.stop), None, copy.target + tile.start)
+
+
+def _stretches_of(parts: int) -> int:
+    """How many stretches are made once more of each of so many parts of a file."""
+    return max(2, min(_STRETCHES, _MOST // max(1, parts)))
 
 
 def spread(elements: int, size: int, many: int) -> Iterator[Tile]:

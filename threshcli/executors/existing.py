@@ -49,10 +49,13 @@ class Existing:
         if output is not None and output.replace and residual is not None and not residual.replace:
             raise different(f"and its residual {residual.path} does not", output.path)
         _check_sidecar(plan)
+        told = plan.recipe.get(KEY) if output is not None and output.replace else None
         if plan.unmeasured:
+            if output is not None and told is not None and not alike(told, _stated(output)):
+                raise different("made with another recipe", output.path)
             return
-        if is_pending(plan) and output is not None and output.replace and plan.recipe:
-            recipe = {KEY: with_thresholds(plan.recipe[KEY], _stated(output))}
+        if is_pending(plan) and output is not None and told is not None:
+            recipe = {KEY: with_thresholds(told, _stated(output))}
             plan = self.planner.plan(plan.job, source, recipe=recipe)
         try:
             Comparing(self.request, plan, elements, self.settings).compare()
