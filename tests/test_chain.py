@@ -50,7 +50,7 @@ def steps(draw: st.DrawFn, *, first: bool) -> Options:
         found["nan"] = None
     else:
         sizes = rule in ("gradient", "hard", "soft", "garrote")
-        found["threshold"] = draw(st.one_of(WORKED, SIZES) if first else SIZES if sizes else NUMBERS)
+        found["threshold"] = draw(st.one_of(WORKED, SIZES if sizes or first else NUMBERS))
     if rule == "binary":
         found |= {"compare": draw(COMPARES), "above": draw(NUMBERS), "nan": draw(NAN_OF_DECISIONS)}
     if rule == "band" and draw(st.booleans()):
@@ -136,6 +136,19 @@ CHAINS: list[list[Options]] = [
     [{"rule": "nm", "threshold": "2:4", "nan": "fill=0"}, {"rule": "clamp", "low": "-1", "high": 1}],
     [{"rule": "hysteresis", "low": 1, "high": 2}, {"rule": "binary", "threshold": 0.5, "out_dtype": "bool"}],
     [{"rule": "variable", "threshold": "local-mean:3"}, {"rule": "hard", "threshold": 1, "nan": "fill=7"}],
+    [
+        {"rule": "clamp", "low": "p10", "nan": "fill=9"},
+        {"rule": "hard", "threshold": "top10%"},
+        {"rule": "soft", "threshold": "median"},
+    ],
+    [{"rule": "variable", "threshold": "@map.npy"}, {"rule": "gradient", "threshold": "top500", "ignore_zero": True}],
+    [
+        {"rule": "gradient", "threshold": "top7000"},
+        {"rule": "variable", "threshold": "mean", "estimate_mask": "map.npy"},
+    ],
+    [{"rule": "clamp", "high": 2}, {"rule": "binary", "threshold": "p40", "scope": "axis:1", "out_dtype": "uint8"}],
+    [{"rule": "soft", "threshold": 1, "out_dtype": "float16"}, {"rule": "variable", "threshold": "local-mean:3"}],
+    [{"rule": "levels", "threshold": "-1,1"}, {"rule": "binary", "threshold": "otsu"}],
 ]  # fmt: skip
 
 
@@ -201,7 +214,7 @@ def test_what_is_kept_is_what_every_step_selects(tmp_path: Path) -> None:
     [
         ({"rule": "hysteresis", "low": 1, "high": 2}, "step 2, hysteresis: looks at neighbours"),
         ({"rule": "nm", "threshold": "2:4"}, "step 2, nm: looks at neighbours"),
-        ({"rule": "hard", "threshold": "local-mean:3"}, "step 2, hard: local-mean:3 would have to be worked out"),
+        ({"rule": "hard", "threshold": "p5", "scope": "file"}, "step 2, hard: a threshold over what steps before it"),
     ],
 )
 def test_what_needs_all_of_what_came_before_is_refused(later: Options, said: str, tmp_path: Path) -> None:
@@ -212,6 +225,26 @@ def test_what_needs_all_of_what_came_before_is_refused(later: Options, said: str
     assert not (tmp_path / "y.npy").exists()
 
 
+def test_what_is_made_differently_here_and_there_cannot_be_looked_at_in_parts(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.ones((4, 4), np.float32))
+    for first, second, said in (
+        (
+            {"rule": "hard", "threshold": "top5"},
+            {"rule": "hard", "threshold": "local-mean:3"},
+            "not the same threshold",
+        ),
+        (
+            {"rule": "clamp", "low": "p5", "scope": "axis:0"},
+            {"rule": "hard", "threshold": "p5", "scope": "axis:0"},
+            "not",
+        ),
+        ({"rule": "nm", "threshold": "2:4"}, {"rule": "hard", "threshold": "p5"}, "which looks at neighbours itself"),
+    ):
+        (tmp_path / "recipe.json").write_text(json.dumps({"steps": [first, second]}))
+        ran = thresh("run", tmp_path / "recipe.json", tmp_path / "x.npy", "-o", tmp_path / "y.npy")
+        refused(ran, 2, "tensor 'x': step 2, hard: ", said)
+
+
 def test_nan_is_refused_by_the_step_that_minds(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.array([1, np.nan], np.float32))
     (tmp_path / "recipe.json").write_text(
@@ -219,6 +252,11 @@ def test_nan_is_refused_by_the_step_that_minds(tmp_path: Path) -> None:
     )
     ran = thresh("run", tmp_path / "recipe.json", tmp_path / "x.npy", "-o", tmp_path / "y.npy")
     refused(ran, 4, "tensor 'x' holds NaN where step 2, hard, begins")
+    (tmp_path / "recipe.json").write_text(
+        json.dumps({"steps": [{"rule": "hard", "threshold": 1, "nan": "error"}, {"rule": "hard", "threshold": "p5"}]})
+    )
+    ran = thresh("run", tmp_path / "recipe.json", tmp_path / "x.npy", "-o", tmp_path / "y.npy")
+    refused(ran, 4, "tensor 'x' holds NaN where step 1, hard, begins")
 
 
 def test_a_tensor_that_one_step_cannot_take_is_left_as_it_is(tmp_path: Path) -> None:

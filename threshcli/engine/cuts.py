@@ -114,6 +114,11 @@ class Cuts:
         varying = any(self._varies(key) for key in self._scalars)
         self._constant: list[Cut] | None = None if varying else list(self._scalars.values())
 
+    @property
+    def constant(self) -> list[Cut] | None:
+        """The cuts, if they are the same for all tiles."""
+        return self._constant
+
     def _varies(self, key: str) -> bool:
         """Whether a cut is not the same for all tiles."""
         bound, scalar = self._bounds.get(key), self._scalars[key]

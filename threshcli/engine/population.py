@@ -5,12 +5,15 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from threshcli.dtypes import DTYPES, FLOAT64, INT64, DType
 from threshcli.errors import UsageError
 from threshcli.thresholds.base import Mapped
 from threshcli.tiles import LEAF, Tile, View, tiles
+
+if TYPE_CHECKING:
+    from threshcli.engine.before import Before
 
 
 class Piece(NamedTuple):
@@ -23,6 +26,8 @@ class Piece(NamedTuple):
     view: View
     dtype: DType
     mask: Mapped | None = None
+    before: Before | None = None
+    """What the elements go through before they are looked at; `dtype` is that of what comes out."""
 
     def slices(self, axis: int, first: int, count: int) -> Piece:
         """Indices [first, first + count) along an axis, one after the other."""

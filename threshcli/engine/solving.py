@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
 
+from threshcli.engine.maps import MapSources
 from threshcli.engine.population import Piece, Population
 from threshcli.engine.studying import Desk
+from threshcli.errors import UsageError
 from threshcli.plan.files import FilePlan
 from threshcli.plan.request import Step
 from threshcli.plan.tensors import Known, TensorPlan
@@ -34,6 +36,8 @@ class Solver:
     step: Step
     desk: Desk
     maps: Maps
+    opened: MapSources | None = None
+    """Map files of the steps before, where there are any."""
 
     def each(self, planned: Planned) -> Known:
         """The thresholds of one file, for every scope but `global`."""
@@ -120,8 +124,22 @@ class Solver:
         return Mapmaker(self.step, self.desk, memory).maps(subjects, None if output is None else output.beside, stack)
 
     def _piece(self, planned: Planned, item: TensorPlan) -> Piece:
-        plan, tensor = planned.plan, item.tensor
-        return Piece(plan.job.input, planned.path, plan.fingerprint, tensor.view, tensor.dtype, item.mask)
+        plan, tensor, before = planned.plan, item.tensor, None
+        if self.opened is not None:
+            from threshcli.engine.before import Before  # late: few thresholds have steps before theirs
+
+            steps = plan.tensors[item.out.source].steps[: self.step.place]
+            before = Before(steps, self.opened.open)
+            along = self.step.fit.scope.kind == "axis" or any(
+                source.spatial for source in self.step.thresholds.values()
+            )
+            if along and not before.is_everywhere_alike:
+                raise UsageError(
+                    f"tensor {item.name!r}: step {self.step.place + 1}, {self.step.name}: the steps before it have not "
+                    "the same threshold everywhere, so that a part of what they make cannot be looked at by itself",
+                    hint="run the steps before it by themselves",
+                )
+        return Piece(plan.job.input, planned.path, plan.fingerprint, tensor.view, tensor.dtype, item.mask, before)
 
 
 def nobody(source: Worked) -> Answer:

@@ -78,7 +78,7 @@ class Desk:
     def _pass(self, population: Population, folds: Folds, advance: Callable[[int], None]) -> list[Any]:
         """The state of each fold over the population. Files are opened one after the other, however many there are."""
         total = [fold.nothing(population.dtype) for fold in folds]
-        widest = max([piece.dtype.itemsize for piece in population.pieces], default=1)
+        widest = max([max(piece.dtype.itemsize, piece.view.itemsize) for piece in population.pieces], default=1)
         size = tile_elements(self.tile_bytes, widest)
         whole = [number for number, fold in enumerate(folds) if fold.stretches(population.elements) is None]
         if whole:
@@ -224,5 +224,9 @@ def _elements(source: Bytes, piece: Piece, tile: Tile, k: Kernels) -> Array:
     """Elements of a piece as `Lens.see` wants them stored."""
     raw = k.buffer(tile.count * piece.view.itemsize)
     read_elements(source, piece.view, tile.start, tile.stop, raw)
-    found: Array = np.asarray(k.load(raw, piece.dtype.compared, swapped=piece.view.swapped).data)
+    if piece.before is None:
+        block = k.load(raw, piece.dtype.compared, swapped=piece.view.swapped)
+    else:
+        block = piece.before.made(k, raw, tile)
+    found: Array = np.asarray(block.data)
     return found if piece.dtype.part is None else pairs.elements(found, piece.dtype)

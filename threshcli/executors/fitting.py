@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 
+from threshcli.engine.maps import MapSources
 from threshcli.engine.solving import Planned, Solver
 from threshcli.engine.studying import Desk
 from threshcli.errors import InputError, ThreshError
@@ -45,11 +46,13 @@ class Fitting:
         """Whether all files of the call have a threshold together."""
         return any(self._solvers(_together))
 
-    def _solvers(self, wanted: Callable[[Scope], bool]) -> Iterator[Solver]:
-        """Who works out the thresholds of the scopes that are wanted."""
+    def _solvers(
+        self, wanted: Callable[[Scope], bool], place: int = 0, opened: MapSources | None = None
+    ) -> Iterator[Solver]:
+        """Who works out the thresholds of the scopes that are wanted, of steps in this place."""
         for step in self.request.steps:
-            if step.is_fitted and wanted(step.fit.scope):
-                yield Solver(step, replace(self.desk, ignore_zero=step.fit.ignore_zero), self.maps)
+            if step.is_fitted and step.place == place and wanted(step.fit.scope):
+                yield Solver(step, replace(self.desk, ignore_zero=step.fit.ignore_zero), self.maps, opened)
 
     def share_all(self, jobs: Sequence[Job], stack: ExitStack) -> None:
         """Work out what all inputs of the call share."""
@@ -101,7 +104,8 @@ class Fitting:
         return number in self._shared
 
     def known(self, number: Number, plan: FilePlan, source: local.Source, stack: ExitStack) -> Known:
-        """The thresholds of a planned file, the `number`-th of the call; the stack closes the maps among them."""
+        """The thresholds of first steps in a planned file, the `number`-th of the call; the stack closes the maps among
+        them."""
         found: dict[tuple[int, str], Fixed | Spread | Mapped] = {}
         if number in self._shared:
             before, known = self._shared.pop(number)
@@ -110,6 +114,15 @@ class Fitting:
             found |= known
         planned = Planned(plan, source.path)
         for solver in self._solvers(lambda scope: not _together(scope) and not (plan.job.whole and _by_file(scope))):
+            found |= solver.each(planned)
+            found |= solver.mapped(planned, self.request.max_memory, stack)
+        return found
+
+    def later(self, place: int, plan: FilePlan, source: local.Source, stack: ExitStack) -> Known:
+        """The thresholds of steps in a later place, of a file that is planned with those of the steps before."""
+        found: dict[tuple[int, str], Fixed | Spread | Mapped] = {}
+        planned, opened = Planned(plan, source.path), stack.enter_context(MapSources())
+        for solver in self._solvers(lambda scope: True, place, opened):
             found |= solver.each(planned)
             found |= solver.mapped(planned, self.request.max_memory, stack)
         return found

@@ -239,6 +239,9 @@ class Executor:
             if fitting is not None:
                 known = fitting.known(number, plan, source, stack)
                 plan = work.planner.plan(job, source, known)
+                for place in self.request.later_places:
+                    known = {**known, **fitting.later(place, plan, source, stack)}
+                    plan = work.planner.plan(job, source, known)
             if self.solve_only:
                 return self._planned(plan, began, "read")
             if plan.unmeasured:

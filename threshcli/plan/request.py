@@ -59,6 +59,11 @@ class Step:
             )
 
     @property
+    def place(self) -> int:
+        """How many steps there are before it."""
+        return int(self.prefix[:-1]) - 1 if self.prefix else 0
+
+    @property
     def is_fitted(self) -> bool:
         """Whether a threshold is to be worked out from data."""
         return any(source.from_data for source in self.thresholds.values())
@@ -180,6 +185,11 @@ class Request:
     def is_fitted(self) -> bool:
         """Whether a threshold is to be worked out from data."""
         return any(step.is_fitted for step in self.steps)
+
+    @property
+    def later_places(self) -> list[int]:
+        """The places of steps, but for the first, that have thresholds to be worked out."""
+        return sorted({step.place for step in self.steps if step.is_fitted} - {0})
 
     @property
     def passes(self) -> int:

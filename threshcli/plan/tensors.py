@@ -61,7 +61,7 @@ class TensorPlan(NamedTuple):
     def rule(self) -> Rule:
         """The rule that is applied; only where one is."""
         if self.chain:
-            return Chain(links=tuple(_link(item) for item in self.chain))
+            return Chain(links=tuple(link_of(item) for item in self.chain))
         if self.step is None:
             raise InternalError(f"no rule is applied to {self.name!r}")
         return self.step.rule
@@ -118,7 +118,8 @@ def _in_plain_order(plan: TensorPlan) -> TensorPlan:
     return plan._replace(view=plan.tensor.view.permuted(plain), out=replace(plan.out, order=plain, swapped=False))
 
 
-def _link(plan: TensorPlan) -> Link:
+def link_of(plan: TensorPlan) -> Link:
+    """A step as a link of a chain."""
     rule, given = plan.rule, [slot_of(key) for key in plan.bounds]
     cuts = 1 if rule.sideways else sum(max(1, given.count(slot.name)) for slot in rule.slots)
     return Link(plan.step.name if plan.step else "", rule, plan.tensor.dtype, plan.out.dtype, cuts)
@@ -133,7 +134,7 @@ def _with_steps(copied: TensorPlan, steps: Sequence[Step], where: Place, maps: M
     for number, step in enumerate(steps, 1):
         what = f"step {number}, {step.name}"
         try:
-            _check_place(step, first=number == 1)
+            _check_place(step, steps[: number - 1])
             done = _with_step(before, step, where, maps, known)
         except UsageError as error:
             raise UsageError(f"{what}: {error.what}", hint=error.hint) from error
@@ -147,15 +148,19 @@ def _with_steps(copied: TensorPlan, steps: Sequence[Step], where: Place, maps: M
     )
 
 
-def _check_place(step: Step, *, first: bool) -> None:
-    """UsageError where a step has to be the first."""
-    hint = "make it the first step, or run the steps before it by themselves"
-    if not first and step.rule.sideways:
-        raise UsageError("looks at neighbours, which the steps before it change", hint=hint)
-    worked = next((key for key, source in step.thresholds.items() if source.from_data), None)
-    if not first and worked is not None:
-        what = f"{step.specs[worked]} would have to be worked out from what the steps before it make"
+def _check_place(step: Step, before: Sequence[Step]) -> None:
+    """UsageError where a step cannot come after others."""
+    hint = "run the steps before it by themselves"
+    if before and step.rule.sideways:
+        raise UsageError("looks at neighbours, which the steps before it change", hint=f"make it the first, or {hint}")
+    if not before or not step.is_fitted:
+        return
+    if before[0].rule.sideways:
+        what = f"its threshold is worked out from what {before[0].name} makes, which looks at neighbours itself"
         raise UsageError(what, hint=hint)
+    if step.fit.scope.kind in ("file", "global"):
+        what = f"a threshold over what steps before it make of several tensors has no --scope {step.fit.scope}"
+        raise UsageError(what, hint=f"use --scope tensor, or {hint}")
 
 
 def _with_step(plan: TensorPlan, step: Step, where: Place, maps: Maps, known: Known) -> TensorPlan:
