@@ -164,3 +164,30 @@ def test_a_source_that_is_held_gives_what_it_was(tmp_path: Path) -> None:
             source.read_into(8, memoryview(room))
         with pytest.raises(ValueError, match="changed"):
             source.check_unchanged()
+
+
+def test_tensors_alike_share_their_work_and_nothing_else(tmp_path: Path) -> None:
+    """Of those that differ in dtype, shape, threshold or what is left of them each has its own."""
+    from safetensors.numpy import save_file
+
+    tensors = {name: RNG.standard_normal(40).astype("f4") for name in ("a", "b", "c")}
+    tensors |= {
+        "wide": tensors["a"].astype("f8"),
+        "flat": tensors["a"].reshape(8, 5),
+        "bad": np.array([np.nan] * 40, "f4"),
+    }
+    save_file(tensors, tmp_path / "x.safetensors")
+    words = ("gradient", "-t", "top7", "--residual", tmp_path / "r.safetensors")
+    ran = thresh(*words, tmp_path / "x.safetensors", "-o", tmp_path / "y.safetensors", "-x", "bad", "-v", "--json")
+    assert ran.status == 0, ran.err
+    told = {item["name"]: item for item in ran.json["files"][0]["tensors"]}
+    for name, data in tensors.items():
+        save_file({name: data}, tmp_path / "one.safetensors")
+        if name != "bad":
+            one = thresh("gradient", tmp_path / "one.safetensors", "-t", "top7", "-n", "--json")
+            alone = thresh(
+                "gradient", tmp_path / "one.safetensors", "-t", "top7", "-o", tmp_path / f"{name}.pt", "--json"
+            )
+            assert (one.status, told[name]) == (0, alone.tensor)
+    ran = thresh("binary", tmp_path / "x.safetensors", "-t", "0", "--nan", "error", "-o", tmp_path / "z.safetensors")
+    refused(ran, 4, "tensor 'bad' holds NaN")

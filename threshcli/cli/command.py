@@ -117,7 +117,7 @@ def carry_out(
 
     began = time.perf_counter()
     with outside.progress(given["color"], enabled=_wants_progress(given)) as bar:
-        bar.start(_total(jobs) * request.passes)
+        bar.start(_total(jobs) * request.passes if bar.is_drawn else 0)
         common: dict[str, Any] = {"progress": bar, "copies": outside.alone, "part": inputs.is_part}
         common |= {"fail_fast": given["fail_fast"], "stdout": outside.write}
         if unpack is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import ExitStack
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -14,7 +14,7 @@ from threshcli.engine.maps import MapSources
 from threshcli.engine.outcome import file_result
 from threshcli.engine.reading import Bytes, read_elements
 from threshcli.engine.sizes import Settings
-from threshcli.engine.tensor import TensorWork
+from threshcli.engine.tensor import TensorWork, kind_of
 from threshcli.engine.units import Unit, checked_inline, units_of
 from threshcli.kernels.base import Kernels
 from threshcli.packings.base import Piece
@@ -65,7 +65,8 @@ class FileRun:
         self._read, self._written, self._left = Ledger(), Ledger(), Ledger()
         self._met: list[tuple[int, int]] = []  # bytes of packed tensors in which bits of several tiles are to lie
         self._maps = MapSources()
-        self._work: dict[int, TensorWork] = self._shared("work", self._works, self._is_alike())
+        alike = self._shared("alike", self._is_alike, alike=True)
+        self._work: dict[int, TensorWork] = self._shared("work", self._works, alike)
         self._inline = checked_inline(plan) if plan.contents.regions else {}
         self._light = plan.size <= _LIGHT * len(plan.tensors) and plan.size <= settings.largest_tile
         self._target: Output | None = None
@@ -87,12 +88,16 @@ class FileRun:
         return not sideways and not any(isinstance(bound, Mapped) for bound in bounds)
 
     def _works(self) -> dict[int, TensorWork]:
-        means = self._request.moments
-        return {
-            item.out.source: TensorWork(item, self._maps.open, means=means)
-            for item in self._plan.tensors
-            if item.applied
-        }
+        """The work on each tensor; on those that differ in nothing but their names and places it is the same."""
+        made: dict[Hashable, TensorWork] = {}
+        found: dict[int, TensorWork] = {}
+        for item in self._plan.tensors:
+            if item.applied:
+                kind = kind_of(item)
+                if kind not in made:
+                    made[kind] = TensorWork(item, self._maps.open, means=self._request.moments)
+                found[item.out.source] = made[kind]
+        return found
 
     def run(self, began: float) -> FileResult:
         """Do it: the output is complete when this returns, and absent if it raises. `began` is a perf_counter."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from threshcli.containers.base import Region
@@ -52,8 +52,10 @@ class Ledger:
         """Add the pieces of another."""
         self._pieces += other._pieces
 
-    def crcs(self, extents: Iterable[Extent]) -> list[int | None]:
+    def crcs(self, extents: Sequence[Extent]) -> list[int | None]:
         """The CRC-32 of each range, or None where the pieces do not make it up exactly."""
+        if not extents:
+            return []
         pieces = sorted(piece for piece in self._pieces if piece[1])
         starts = {piece[0]: index for index, piece in enumerate(pieces)}
         return [self._crc(extent, pieces, starts) for extent in extents]

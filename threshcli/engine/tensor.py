@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, NamedTuple
 
 from threshcli.engine.counting import Counting
@@ -15,7 +15,7 @@ from threshcli.plan.tensors import TensorPlan
 from threshcli.rules.base import Outcome
 from threshcli.spec import ZERO
 from threshcli.stats import Counts
-from threshcli.thresholds.base import Mapped
+from threshcli.thresholds.base import Fixed, Mapped
 from threshcli.tiles import Tile
 
 if TYPE_CHECKING:
@@ -72,3 +72,13 @@ class TensorWork:
         if self._rule.nan_policy.action == "error":
             raise InputError(f"tensor {name!r} holds NaN", hint="choose what becomes of it: --nan keep, fill=V")
         return self._rule.with_nan(k, x, outcome.out, self._plan.out.dtype)
+
+
+def kind_of(item: TensorPlan) -> Hashable:
+    """What the work on a tensor depends on; its number where that is more than can be told in a few words."""
+    simple = all(isinstance(bound, Fixed) for bound in item.bounds.values())
+    if item.chain or not simple or item.rule.sideways:
+        return item.out.source
+    left = item.residual_place is not None, item.residual_swapped
+    dtypes = item.tensor.dtype.name, item.out.dtype.name, item.view.swapped, item.out.swapped
+    return id(item.step), dtypes, item.tensor.shape, item.out.order, left, tuple(item.bounds.items())

@@ -34,6 +34,7 @@ class Planner:
     strict: bool
     _contents: dict[_Head, Contents] = field(default_factory=dict)
     _settled: dict[_Kind, Settled] = field(default_factory=dict)
+    _kinds: dict[tuple[_Head, str | None, str | None], _Kind | None] = field(default_factory=dict)
     _kept: int = 0
 
     def plan(
@@ -88,11 +89,18 @@ class Planner:
         if self._kept > _ROOM:
             self._contents.clear()
             self._settled.clear()
+            self._kinds.clear()
             self._kept = len(head[2])
         self._contents[head] = contents
 
     def _kind(self, head: _Head, job: Job, contents: Contents) -> _Kind | None:
         """What a plan depends on beside the request; None where names or other files have a say."""
+        place = head, _extension(job.output), _extension(job.residual)
+        if place not in self._kinds:
+            self._kinds[place] = self._worked_out(head, job, contents)
+        return self._kinds[place]
+
+    def _worked_out(self, head: _Head, job: Job, contents: Contents) -> _Kind | None:
         request = self.request
         if request.packing is not None or request.sidecar:
             return None
@@ -106,3 +114,8 @@ class Planner:
         selects = any(entry.selection != Selection() for entry in request.entries)
         alike = out == contents.container and left in (None, out) and not selects
         return (head, out, left) if alike else None
+
+
+def _extension(path: str | None) -> str | None:
+    """By what an output's format is chosen."""
+    return None if path is None else path[path.rfind("/") + 1 :].rpartition(".")[2]

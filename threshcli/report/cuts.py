@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from threshcli.report import figures
 from threshcli.results import Scalar, TensorResult, ThresholdUsed
@@ -19,10 +20,30 @@ def describe(operator: str, tensors: Sequence[TensorResult], *, specs: bool = Tr
     """The thresholds of these tensors within `operator`: `> 0.5`, `|x| > 0.01 .. 0.3 (zero90%)`; the specification
     of one that varies can be left out.
     """
+    if len(tensors) == 1 and tensors[0].applied:
+        return _of_one(operator, slots_of(tensors[0]), specs)
+    return _described(operator, tensors, specs)
+
+
+@lru_cache(maxsize=64)
+def _of_one(operator: str, used: tuple[ThresholdUsed, ...], specs: bool) -> str:
+    """Those of a tensor that the rule was applied to; in a batch they are the same again and again."""
+    return _filled(operator, [used], specs) if used else _placeless(operator, applied=True)
+
+
+def _described(operator: str, tensors: Sequence[TensorResult], specs: bool) -> str:
     used = [slots_of(item) for item in tensors if item.applied and item.threshold is not None]
     if not used:  # an operator without a place for thresholds says all there is to say
-        applied = any(item.applied for item in tensors)
-        return operator if applied and operator and not _PLACE.search(operator) else figures.NOTHING
+        return _placeless(operator, applied=any(item.applied for item in tensors))
+    return _filled(operator, used, specs)
+
+
+def _placeless(operator: str, *, applied: bool) -> str:
+    return operator if applied and operator and not _PLACE.search(operator) else figures.NOTHING
+
+
+def _filled(operator: str, used: Sequence[tuple[ThresholdUsed, ...]], specs: bool) -> str:
+    """The operator with the thresholds of several tensors in its places."""
     if len({len(slots) for slots in used}) > 1:
         return "varies"
     texts = [_text(slot, specs) for slot in zip(*used, strict=True)]

@@ -128,6 +128,9 @@ def laid(columns: Sequence[Column], rows: Sequence[Row], terminal: Terminal) -> 
 
 
 def _shown(cell: Cell, terminal: Terminal) -> Cell:
+    whole = cell.text + cell.after + cell.brief
+    if whole.isascii() and whole.isprintable():
+        return cell
     text, after, brief = (terminal.show(part) for part in (cell.text, cell.after, cell.brief))
     if (text, after, brief) == (cell.text, cell.after, cell.brief):
         return cell

@@ -28,6 +28,9 @@ _RESTORE = b"\r\x1b[2K\x1b[?25h"  # to the line's start, clear it, show the curs
 class Progress:
     """Progress that nobody sees: what every method does when no bar is wanted."""
 
+    is_drawn = False
+    """Whether it is worth while to find out how long the work is."""
+
     def start(self, total_bytes: int) -> None:
         """The work begins; it is `total_bytes` long (0: nobody knows)."""
 
@@ -48,6 +51,8 @@ class Progress:
 
 class Bar(Progress):
     """A bar with bytes, speed and the time that is left."""
+
+    is_drawn = True
 
     def __init__(self, stream: TextIO, terminal: Terminal, *, delay: float = _APPEARS_AFTER) -> None:
         self._stream = stream

@@ -24,6 +24,8 @@ class Ranks(NamedTuple):
         return cls(1, used.asked or 0, used.tied or 0)
 
     def plus(self, other: Ranks) -> Ranks:
+        if not other.many:
+            return self
         return Ranks(self.many + other.many, self.asked + other.asked, self.tied + other.tied)
 
 
@@ -70,7 +72,7 @@ class Tally(NamedTuple):
     def plus(self, other: Tally) -> Tally:
         """These sums and those of files that come later."""
         return Tally(
-            states=tuple(map(sum, zip(self.states, other.states, strict=True))),
+            states=tuple(mine + theirs for mine, theirs in zip(self.states, other.states, strict=True)),
             tensors=self.tensors + other.tensors,
             bytes_in=self.bytes_in + other.bytes_in,
             bytes_out=self.bytes_out + other.bytes_out,

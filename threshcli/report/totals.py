@@ -9,6 +9,7 @@ from threshcli.report import figures
 from threshcli.results import RunResult, Scalar, TensorResult
 
 Count = Literal["selected", "kept", "changed", "zeros_before", "zeros_after", "nan", "inf"]
+_NONE = (0, 0)
 _COUNTS: tuple[Count, ...] = ("selected", "kept", "changed", "zeros_before", "zeros_after", "nan", "inf")
 
 
@@ -28,10 +29,12 @@ class Totals(NamedTuple):
         """The totals of those `tensors` that the rule was applied to."""
         applied = [tensor for tensor in tensors if tensor.applied]
         counts: dict[Count, tuple[int, int]] = {}
-        for name in _COUNTS:
-            having = [(value, item.elements) for item in applied if (value := getattr(item, name)) is not None]
-            if having:
-                counts[name] = sum(value for value, _ in having), sum(elements for _, elements in having)
+        for item in applied:
+            for name in _COUNTS:
+                value = getattr(item, name)
+                if value is not None:
+                    before = counts.get(name, _NONE)
+                    counts[name] = before[0] + value, before[1] + item.elements
         norms = [
             (item.norm_before, item.norm_after)
             for item in applied
