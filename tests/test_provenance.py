@@ -181,6 +181,27 @@ def test_a_map_keeps_the_tensor_that_was_chosen_in_it(folder: Path) -> None:
     assert Path("again.safetensors").read_bytes() == Path("maps/out.safetensors").read_bytes()
 
 
+def test_braces_in_names_are_no_variables(folder: Path) -> None:
+    """In what thresh notes; in a recipe of people they are, also in one in JSON that has variables."""
+    write_codes(folder / "b.safetensors", {"{a}": (DTYPES["float32"], [0]), "c": (DTYPES["float32"], [0])})
+    ran = done(thresh("hard", "b.safetensors", "-t", "1", "-k", "{a}", "-o", "out.safetensors", "--json"))
+    Path("report.json").write_text(ran.out)
+    for number, recipe in enumerate(("out.safetensors", "report.json")):
+        done(thresh("run", recipe, "b.safetensors", "-o", f"{number}.safetensors"))
+        assert Path(f"{number}.safetensors").read_bytes() == Path("out.safetensors").read_bytes()
+    refused(thresh("run", "report.json", "b.safetensors", "-n", "--set", "a=c"), 2, "the variable a is not used")
+    text = json.dumps({"variables": {"a": "c"}, "rule": "hard", "threshold": 1, "tensors": "{a}"})
+    Path("recipe.json").write_text(text)
+    ran = done(thresh("run", "recipe.json", "b.safetensors", "-n", "--json"))
+    assert [item["applied"] for item in ran.json["files"][0]["tensors"]] == [False, True]
+
+
+def test_a_note_that_leads_elsewhere_is_refused(folder: Path) -> None:
+    note = json.dumps({"rule": "hard", "threshold": "@../map.npy"})
+    write_codes(folder / "f.safetensors", {"x": (DTYPES["float32"], [0])}, metadata={"thresh": note})
+    refused(thresh("run", "f.safetensors", "f.safetensors", "-n"), 2, "f.safetensors: names '@../map.npy'")
+
+
 def test_a_map_that_is_gone_is_named(folder: Path) -> None:
     done(thresh("binary", "x.safetensors", "-k", "*/float32.weight", "-t", "@maps/limits.npy", "-o", "o.safetensors"))
     refused(thresh("run", "o.safetensors", "x.safetensors", "-o", "again.safetensors"), 4, "limits.npy: no such file")
@@ -235,50 +256,6 @@ def test_one_threshold_over_several_files_needs_all_of_them_again(folder: Path) 
         assert Path(f"2/{name}.safetensors").read_bytes() == Path(f"1/{name}.safetensors").read_bytes()
     alone = done(thresh("run", "1/x.safetensors", "x.safetensors", "-O", "3", "-q"))
     assert "name all files that it was made from" in alone.err
-
-
-def test_a_sidecar_stands_beside_any_output(folder: Path) -> None:
-    """And follows the rules of outputs: complete or absent, nothing overwritten unless asked."""
-    done(thresh("hard", "x.npy", "-t", "p60", "-o", "out.npy", "--sidecar"))
-    assert listed(folder).count("out.npy.thresh.json") == 1
-    for recipe in ("out.npy.thresh.json", "out.npy"):
-        done(thresh("run", recipe, "x.npy", "-o", "again.npy", "--sidecar", "--overwrite"))
-        assert Path("again.npy").read_bytes() == Path("out.npy").read_bytes()
-        assert Path("again.npy.thresh.json").read_bytes() == Path("out.npy.thresh.json").read_bytes()
-    Path("out.npy").unlink()
-    ran = thresh("hard", "x.npy", "-t", "p60", "-o", "out.npy", "--sidecar")
-    refused(ran, 5, "out.npy.thresh.json: exists already")
-    assert not Path("out.npy").exists()
-    assert done(thresh("hard", "x.npy", "-t", "1", "-n", "--sidecar", "-o", "z.npy")).status == 0
-    assert not Path("z.npy.thresh.json").exists()
-
-
-def test_a_recipe_beside_an_output_belongs_to_it(folder: Path) -> None:
-    """--skip-existing looks at it, too."""
-    words = ("x.npy", "-o", "out.npy", "--skip-existing", "--sidecar", "-q")
-    for _ in range(2):
-        done(thresh("hard", "-t", "p60", *words))
-    refused(thresh("hard", "-t", "p61", *words), 5, "out.npy: exists already, made with another recipe")
-    Path("out.npy.thresh.json").unlink()
-    refused(thresh("hard", "-t", "p60", *words), 5, "and its recipe out.npy.thresh.json does not")
-
-
-def test_a_sidecar_keeps_the_past_of_a_file_that_is_replaced(folder: Path) -> None:
-    for cut in ("0.5", "1"):
-        done(thresh("hard", "x.npy", "-t", cut, "--in-place", "--sidecar"))
-    recipe = json.loads(Path("x.npy.thresh.json").read_text())
-    assert (recipe["before"][0]["threshold"], recipe["threshold"]) == ("0.5", "1")
-
-
-def test_an_output_that_fails_leaves_no_sidecar(folder: Path) -> None:
-    np.save("nan.npy", np.array([np.nan, 1]))
-    assert thresh("hard", "nan.npy", "-t", "1", "--nan", "error", "-o", "out.npy", "--sidecar").status == 4
-    assert not [name for name in listed(folder) if name.startswith(("out", ".thresh"))]
-
-
-def test_the_report_tells_of_the_sidecar(folder: Path) -> None:
-    ran = done(thresh("hard", "x.npy", "-t", "1", "-o", "out.npy", "--sidecar", "--json"))
-    assert ran.json["files"][0]["sidecar"] == "out.npy.thresh.json"
 
 
 @pytest.mark.parametrize("name", ["x.npy", "x.safetensors"])

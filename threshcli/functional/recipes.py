@@ -77,7 +77,7 @@ def run(
             raise UsageError(f"run has no option {strange[0]!r}", hint=f"it has {', '.join(sorted(known))}")
         values = dict(variables or {})
         if isinstance(recipe, Mapping):
-            said = recipe_of(recipe, values, lambda text: text)._replace(noted=None)
+            said = recipe_of(recipe, values, lambda text: text)
         else:
             said = read_recipe(os.fspath(recipe), values)
         places = {"output": output, "out_dir": out_dir}

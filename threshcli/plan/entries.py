@@ -37,10 +37,12 @@ class Variables:
     """The values that stand for names in braces: those of the recipe, over which goes what is set by the user."""
 
     values: Mapping[str, Any]
+    literal: bool = False
+    """Whether braces are but braces."""
     _used: set[str] = field(default_factory=set)
 
     @classmethod
-    def of(cls, defaults: Any, given: Mapping[str, object]) -> Variables:
+    def of(cls, defaults: Any, given: Mapping[str, object], literal: bool) -> Variables:
         """These defaults and settings; UsageError where they are none."""
         if not isinstance(defaults, Mapping):
             raise UsageError("variables is no table", hint='write [variables], and below it: density = "10%"')
@@ -49,13 +51,13 @@ class Variables:
                 raise UsageError(f"{name!r} cannot be a variable", hint="use letters, digits and _: t, density, low_1")
             if isinstance(value, Mapping | list):
                 raise UsageError(f"variable {name} is a list or a table", hint="give a number, a text, true or false")
-        return cls({**defaults, **given})
+        return cls({**defaults, **given}, literal)
 
     def put(self, value: Any) -> Any:
         """A value with its variables replaced; a text that is nothing but one becomes what that is."""
         if isinstance(value, list):
             return [self.put(one) for one in value]
-        if not isinstance(value, str):
+        if self.literal or not isinstance(value, str):
             return value
         whole = _VARIABLE.fullmatch(value)
         return self._value(whole[1]) if whole else _VARIABLE.sub(lambda match: str(self._value(match[1])), value)
@@ -82,18 +84,23 @@ class Recipe(NamedTuple):
     noted: Mapping[str, Any] | None = None
 
 
-def recipe_of(raw: Mapping[str, Any], given: Mapping[str, object], found: Found) -> Recipe:
-    """The recipe that is written so; UsageError, naming entry and key, where it cannot be meant."""
+def recipe_of(
+    raw: Mapping[str, Any], given: Mapping[str, object], found: Found, *, noted: bool = False, literal: bool = False
+) -> Recipe:
+    """The recipe that is written so, `noted` by thresh or by people, with braces that stand for variables unless they
+    are `literal`; UsageError, naming entry and key, where it cannot be meant."""
     pack = raw.get("pack")
     if pack is not None and pack not in packings.names():
         raise UsageError(f"pack is {_shown(pack)}", hint=f"it is one of {', '.join(packings.names())}")
-    noted = {name: raw[name] for name in ("thresholds", "before") if name in raw}
-    return Recipe(entries_of(raw, given, found), pack, noted)
+    beside = {name: raw[name] for name in ("thresholds", "before") if name in raw}
+    return Recipe(entries_of(raw, given, found, literal=literal), pack, beside if noted else None)
 
 
-def entries_of(recipe: Mapping[str, Any], given: Mapping[str, object], found: Found) -> tuple[Entry, ...]:
+def entries_of(
+    recipe: Mapping[str, Any], given: Mapping[str, object], found: Found, *, literal: bool = False
+) -> tuple[Entry, ...]:
     """The entries of a recipe, variables replaced."""
-    variables = Variables.of(recipe.get("variables", {}), given)
+    variables = Variables.of(recipe.get("variables", {}), given, literal)
     body = {name: value for name, value in recipe.items() if name not in _AROUND}
     if "rules" in body:
         listed = body.pop("rules")

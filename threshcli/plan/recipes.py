@@ -6,8 +6,8 @@ import json
 import tomllib
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePath
+from typing import Any, NamedTuple
 
 from threshcli import containers
 from threshcli.errors import ThreshError, UsageError
@@ -24,27 +24,37 @@ _HINT = "outputs of thresh in .safetensors have theirs, others get one beside th
 def read_recipe(path: str, variables: Mapping[str, object]) -> Recipe:
     """The recipe in a file; UsageError or InputError, naming it, where there is none."""
     try:
-        raw, is_noted = _written(path)
-        recipe = recipe_of(raw, variables, _finder(path))
-        return recipe if is_noted else recipe._replace(noted=None)
+        written = _written(path)
+        found = _finder(path, named=written.is_noted)
+        return recipe_of(written.raw, variables, found, noted=written.is_noted, literal=written.is_literal)
     except ThreshError as error:
         raise error.located(path) from error
 
 
-def _written(path: str) -> tuple[Mapping[str, Any], bool]:
-    """What is written in the file, or about it; and whether thresh has noted it for an output."""
+class _Written(NamedTuple):
+    """A recipe as it is written; whether thresh has noted it for an output, and whether braces are but braces in it."""
+
+    raw: Mapping[str, Any]
+    is_noted: bool = False
+    is_literal: bool = False
+
+
+def _written(path: str) -> _Written:
+    """What is written in the file, or about it."""
     suffix = Path(path).suffix.lower()
     known = {extension for kind in containers.registered().values() for extension in kind.extensions}
     if suffix in known:
-        return _noted(path), True
+        return _Written(_noted(path), True, True)
     with local.Source(path) as source:
         if source.size > _LONGEST:
             raise UsageError("is too long for a recipe", hint="name the recipe first, then the files")
         raw = source.read(0, source.size)
     if suffix != ".json":
-        return _from_toml(raw), False
+        return _Written(_from_toml(raw))
     found = _from_json(raw)
-    return (_of_shards(read_index(path)), True) if "weight_map" in found else (found, path.endswith(sidecar_of("")))
+    if "weight_map" in found:
+        return _Written(_of_shards(read_index(path)), True, True)
+    return _Written(found, path.endswith(sidecar_of("")), "variables" not in found)
 
 
 def _of_shards(index: Index) -> Mapping[str, Any]:
@@ -67,7 +77,7 @@ def _noted(path: str) -> Mapping[str, Any]:
         return _from_json(text.encode("utf-8", "surrogatepass"))
     beside = sidecar_of(path)
     if Path(beside).exists():
-        return _written(beside)[0]
+        return _written(beside).raw
     raise UsageError("has no recipe in it, nor beside it", hint=_HINT)
 
 
@@ -91,14 +101,17 @@ def _from_json(raw: bytes) -> Mapping[str, Any]:
     return found
 
 
-def _finder(path: str) -> Callable[[str], str]:
-    """Where the files are that a recipe names: beside it, else from the current folder."""
+def _finder(path: str, *, named: bool) -> Callable[[str], str]:
+    """Where the files are that a recipe names: beside it, else from the current folder. Where they can only be `named`,
+    a folder is none that thresh has written."""
     folder = Path(path).parent
 
     def found(text: str) -> str:
         if not text.startswith("@"):
             return text
         name, mark, tensor = text[1:].partition("::")
+        if named and PurePath(name).name != name:
+            raise UsageError(f"names {text[:80]!r}, and notes of thresh name no folders", hint="write a recipe in TOML")
         beside = folder / name
         return f"@{beside}{mark}{tensor}" if name and beside.exists() else text
 
