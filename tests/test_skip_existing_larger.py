@@ -77,9 +77,7 @@ def test_a_large_file_is_compared_in_stretches(words: tuple[str, ...], large: Pa
         worse = {**tensors, "b": tensors["b"].clone()}
         worse["b"][at] += 100
         save_file(worse, large)
-        ran = thresh(*call)
-        if words == ("-t", "0.5") or "-k" in words:
-            refused(ran, 5, "with other values")
+        refused(thresh(*call), 5, "with other values")
 
 
 def test_packed_tensors_of_a_dry_run_are_known_by_their_recipe(inputs: Path, tmp_path: Path) -> None:
@@ -96,7 +94,7 @@ def test_packed_tensors_of_a_dry_run_are_known_by_their_recipe(inputs: Path, tmp
 def test_the_recipe_of_a_large_file_is_compared_without_its_thresholds(
     words: tuple[str, ...], large: Path, tmp_path: Path
 ) -> None:
-    """These would take as long as the work; they stand in the output, which has to be alike in all else."""
+    """They stand in the output, which has to be alike in all else, and as they make it."""
     call = ("gradient", large, "-o", tmp_path / "y.safetensors", "--skip-existing")
     assert thresh(*call, *words, "-q").status == 0
     assert thresh(*call, *words, "-q").status == 0
@@ -107,7 +105,52 @@ def test_the_recipe_of_a_large_file_is_compared_without_its_thresholds(
     refused(thresh(*call, *words), 5, "is not complete: is truncated")
 
 
-def test_rules_that_look_at_neighbours_are_left_out_of_stretches(large: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", [("-t", "top50%"), ("-t", "zero30%", "--scope", "file"), ("-t", "p50")])
+@pytest.mark.parametrize("rule", ["gradient", "hard"])
+def test_elements_equal_to_a_remembered_threshold_are_on_either_side_of_it(
+    rule: str, words: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Which of them stayed the output does not tell; but nothing else may be there."""
+    rng = np.random.default_rng(6)
+    data = torch.from_numpy(rng.integers(-3, 4, 3_000_000).astype("f4"))
+    save_file({"a": data}, tmp_path / "x.safetensors")
+    left = tmp_path / "left.safetensors"
+    out = ("-o", tmp_path / "y.safetensors", *(("--residual", left) if rule == "gradient" else ()))
+    call = (rule, tmp_path / "x.safetensors", *words, *out, "--skip-existing")
+    assert thresh(*call, "-q").status == 0
+    assert thresh(*call, "--json").json["files"][0]["status"] == "skipped"
+    for path in (tmp_path / "y.safetensors", left)[: 1 + (rule == "gradient")]:
+        good = path.read_bytes()
+        path.write_bytes(good[:-2] + b"\x10\x41")
+        refused(thresh(*call), 5, f"{path}: exists already, with other values")
+        path.write_bytes(good)
+    assert thresh(*call, "-q").status == 0
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".pt", ".safetensors"])
+@pytest.mark.parametrize("words", [("-t", "p60", "--no-provenance"), ("-t", "p60", "--scope", "axis:0")])
+def test_thresholds_that_no_output_tells_of_are_worked_out(words: tuple[str, ...], suffix: str, tmp_path: Path) -> None:
+    """However large a file is: another input is told in every case."""
+    rng = np.random.default_rng(7)
+    for number in range(2):
+        np.save(tmp_path / f"{number}.npy", rng.standard_normal((3, 800_000)).astype("f4"))
+    source = tmp_path / "0.npy"
+    call = ("gradient", source, *words, "-o", tmp_path / f"y{suffix}", "--skip-existing")
+    assert thresh(*call, "-q").status == 0
+    assert thresh(*call, "--json").json["files"][0]["status"] == "skipped"
+    (tmp_path / "1.npy").rename(source)
+    refused(thresh(*call), 5, "exists already")
+
+
+def test_a_large_output_of_something_else_is_told(large: Path, tmp_path: Path) -> None:
+    """Whatever it says of itself."""
+    for text in ("mine", "[]", '{"rule": "gradient", "thresholds": {"a": {"threshold": [true]}}}'):
+        save_file(load_file(large), tmp_path / "y.safetensors", metadata={"thresh": text})
+        ran = thresh("gradient", large, "-t", "p60", "-o", tmp_path / "y.safetensors", "--skip-existing")
+        refused(ran, 5, "made with another recipe")
+
+
+def test_rules_that_look_at_neighbours_are_made_as_a_whole(large: Path, tmp_path: Path) -> None:
     call = ("nm", large, "-t", "2:4", "-o", tmp_path / "y.safetensors", "--skip-existing")
     assert thresh(*call, "-q").status == 0
     assert thresh(*call, "-q").status == 0

@@ -1,8 +1,8 @@
 """Whether a file that stands where an output would go is that output: its fixed bytes, and elements made once more.
 
-Small files are made once more as a whole, larger ones in stretches that are spread evenly over each tensor. What cannot
-be made in stretches (thresholds that are not worked out, rules that look at neighbours, packed tensors) is left out of
-those: its names, dtypes, shapes and sizes are in the fixed bytes.
+Small files are made once more as a whole, larger ones in stretches that are spread evenly over each tensor, but for
+those with rules that look at neighbours or with packed tensors. Tensors whose thresholds are not known are left out:
+their names, dtypes, shapes and sizes are in the fixed bytes.
 """
 
 from __future__ import annotations
@@ -10,22 +10,27 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
 
 from threshcli.engine.files import FileRun, Input
+from threshcli.engine.reading import read_elements
 from threshcli.engine.sizes import Progress, Settings
+from threshcli.engine.tensor import TensorWork
 from threshcli.engine.units import Unit
 from threshcli.errors import InputError, OutputError
+from threshcli.kernels.base import Kernels
 from threshcli.plan.files import FilePlan, OutputPlan
 from threshcli.plan.request import Request
 from threshcli.plan.tensors import TensorPlan
+from threshcli.stats import Counts
 from threshcli.storage.local import Source
 from threshcli.thresholds.base import Pending
 from threshcli.tiles import Tile
 
 WHOLE = 1 << 20
 """Bytes of an input up to which every element is made once more."""
-WORKED_OUT = 1 << 23
-"""The same, where elements cannot be made in stretches."""
 _STRETCHES = 16  # of a tensor
 _MOST = 256  # of a file, but for one at each end of a tensor
 _ELEMENTS = 4096  # of a stretch
@@ -75,6 +80,10 @@ class Witness:
         if wanted != found:
             raise different("with another header: it is of other tensors, or made in another way", self._source.name)
 
+    def read(self, offset: int, size: int) -> bytes:
+        """Bytes that are there."""
+        return self._source.read(offset, size)
+
     def close(self) -> None:
         self._source.close()
 
@@ -82,11 +91,19 @@ class Witness:
 class Comparing(FileRun):
     """Does what a plan says, as far as is needed, and compares it with the outputs that exist."""
 
-    def __init__(self, request: Request, plan: FilePlan, source: Input, settings: Settings) -> None:
-        chosen = plan.tensors if is_whole(plan) else tuple(item for item in plan.tensors if not _leans(item))
+    def __init__(
+        self, request: Request, plan: FilePlan, source: Input, settings: Settings, other: FilePlan | None = None
+    ) -> None:
+        """`other` is a second reading of the plan: each element has to be as one of the two has it."""
+        chosen = tuple(item for item in plan.tensors if not _is_pending(item))
         kept = plan.kept.setdefault("comparing", {})
         settings = settings._replace(progress=_Silent())
         super().__init__(request, plan._replace(tensors=chosen, kept=kept), source, settings)
+        self._others = {
+            item.out.source: TensorWork(item, self._maps.open, means=False)
+            for item in (other.tensors if other else ())
+            if item.applied and not _is_pending(item)
+        }
 
     def compare(self) -> None:
         """OutputError unless each output that exists is what would be written."""
@@ -97,8 +114,30 @@ class Comparing(FileRun):
             self._target = self._begin(self._plan.output, stack)  # type: ignore[assignment]  # it only has to be met
             self._residual = self._begin(self._plan.residual, stack)  # type: ignore[assignment]
             self._look_sideways(stack)
-            self._settings.crew.run(self._compared(), self._do, alone=True)
+            crew = self._settings.crew
+            crew.run(self._compared(), self._do, alone=crew.copies or self._plan.size <= WHOLE)
             self._join_bits()
+
+    def _do(self, unit: Unit, k: Kernels) -> None:
+        try:
+            super()._do(unit, k)
+        except OutputError:
+            if unit.number is None or not self._is_either(self._plan.tensors[unit.number], unit.tile, k):
+                raise
+
+    def _is_either(self, plan: TensorPlan, tile: Tile, k: Kernels) -> bool:
+        """Whether each element of a tile is there as one of the two readings has it, in the residual as well."""
+        if plan.packed is not None or plan.out.source not in self._others:
+            return False
+        found = []
+        for work in (self._work[plan.out.source], self._others[plan.out.source]):
+            k.reset()
+            raw = k.buffer(tile.count * plan.view.itemsize)
+            read_elements(self._source, plan.view, tile.start, tile.stop, raw)
+            made = work.tile(k, raw, tile, Counts(), plan.name)
+            same = _same(self._target, plan.place, tile, made.out)
+            found.append(same & _same(self._residual, plan.residual_place, tile, made.residual))
+        return bool((found[0] | found[1]).all())
 
     def _begin(self, output: OutputPlan | None, stack: ExitStack) -> Witness | None:  # type: ignore[override]
         if output is None or not output.replace:
@@ -132,6 +171,14 @@ class Comparing(FileRun):
                 yield Unit(Tile(copy.source + tile.start, copy.source + tile.stop), None, copy.target + tile.start)
 
 
+def _same(there: Any, place: int | None, tile: Tile, made: memoryview | None) -> Any:
+    """Which elements of a tile are in an output, if there is one."""
+    if there is None or place is None or made is None:
+        return np.ones(tile.count, bool)
+    found = there.read(place + tile.start * (len(made) // tile.count), len(made))
+    return (np.frombuffer(made, np.uint8) == np.frombuffer(found, np.uint8)).reshape(tile.count, -1).all(axis=1)
+
+
 def _stretches_of(parts: int) -> int:
     """How many stretches are made once more of each of so many parts of a file."""
     return max(2, min(_STRETCHES, _MOST // max(1, parts)))
@@ -148,10 +195,8 @@ def spread(elements: int, size: int, many: int) -> Iterator[Tile]:
 
 
 def is_whole(plan: FilePlan) -> bool:
-    """Whether every element of a file is to be made once more."""
-    if is_pending(plan):
-        return False
-    return not plan.unmeasured and plan.size <= (WORKED_OUT if any(map(_leans, plan.tensors)) else WHOLE)
+    """Whether every element is to be made once more: where that is quickly done, or some cannot be made without all."""
+    return plan.size <= WHOLE or any(map(_leans, plan.tensors))
 
 
 def is_pending(plan: FilePlan) -> bool:
@@ -164,8 +209,5 @@ def _is_pending(item: TensorPlan) -> bool:
 
 
 def _leans(item: TensorPlan) -> bool:
-    """Whether elements of a tensor lean on what lies outside of a stretch, or on what is not known yet."""
-    if not item.applied:
-        return False
-    sideways = any(step.rule.sideways for step in item.steps)
-    return sideways or item.packed is not None or _is_pending(item)
+    """Whether elements of a tensor lean on what lies outside of a stretch."""
+    return item.applied and (item.packed is not None or any(step.rule.sideways for step in item.steps))

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from threshcli.engine.comparing import WORKED_OUT, Comparing, different, is_pending
+from threshcli.engine.comparing import Comparing, different, is_pending
 from threshcli.engine.files import Input
 from threshcli.engine.sizes import Settings
 from threshcli.errors import OutputError, ThreshError
 from threshcli.plan.alike import Planner
-from threshcli.plan.files import FilePlan, OutputPlan, read_header
+from threshcli.plan.files import FilePlan, read_header
 from threshcli.plan.provenance import KEY, alike, with_thresholds
+from threshcli.plan.remembered import remembered
 from threshcli.plan.request import Request
 from threshcli.storage.local import Source
+
+WORKED_OUT = 1 << 23
+"""Bytes of an input up to which thresholds are worked out to compare it, though its output tells of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +34,11 @@ class Existing:
     is_shared: bool
 
     def can_wait(self, plan: FilePlan) -> bool:
-        """Whether to ask only when thresholds and sizes are worked out, which a small file is worth."""
-        return plan.unmeasured or (is_pending(plan) and (self.is_shared or plan.size <= WORKED_OUT))
+        """Whether to ask only when thresholds and sizes are worked out: for small files, and where no output tells."""
+        if plan.unmeasured or not is_pending(plan):
+            return plan.unmeasured
+        told = _told(plan)
+        return self.is_shared or plan.size <= WORKED_OUT or told is None or remembered(plan, told, above=True) is None
 
     def is_done(self, plan: FilePlan, source: Source, elements: Input | None = None) -> bool:
         """Whether there is nothing left to do for a file, whose elements come from `elements` if not as they are.
@@ -49,16 +56,18 @@ class Existing:
         if output is not None and output.replace and residual is not None and not residual.replace:
             raise different(f"and its residual {residual.path} does not", output.path)
         _check_sidecar(plan)
-        told = plan.recipe.get(KEY) if output is not None and output.replace else None
+        told, other = _told(plan), None
         if plan.unmeasured:
-            if output is not None and told is not None and not alike(told, _stated(output)):
+            if output is not None and told is not None and not alike(plan.recipe[KEY], told):
                 raise different("made with another recipe", output.path)
             return
-        if is_pending(plan) and output is not None and told is not None:
-            recipe = {KEY: with_thresholds(told, _stated(output))}
-            plan = self.planner.plan(plan.job, source, recipe=recipe)
+        if is_pending(plan) and told is not None:
+            recipe = {KEY: with_thresholds(plan.recipe[KEY], told)}
+            low, high = (remembered(plan, told, above=above) for above in (False, True))
+            other = None if high is None else self.planner.plan(plan.job, source, high, recipe=recipe)
+            plan = self.planner.plan(plan.job, source, low, recipe=recipe)
         try:
-            Comparing(self.request, plan, elements, self.settings).compare()
+            Comparing(self.request, plan, elements, self.settings, other).compare()
         except OutputError as error:
             raise _explained(plan, error) from error
 
@@ -77,12 +86,15 @@ def _check_sidecar(plan: FilePlan) -> None:
         raise different("made with another recipe", output.path)
 
 
-def _stated(output: OutputPlan) -> str:
-    """What an output that exists says of how it was made; nothing if it cannot be read."""
+def _told(plan: FilePlan) -> str | None:
+    """What the output of a plan, if it exists, tells of how it was made; None where it would tell nothing."""
+    output = plan.output
+    if output is None or not output.replace or KEY not in plan.recipe:
+        return None
     try:
-        return read_header(output.path)[0].metadata.get(KEY, "")
+        return read_header(output.path)[0].metadata.get(KEY)
     except ThreshError:
-        return ""
+        return None
 
 
 def _explained(plan: FilePlan, error: OutputError) -> OutputError:
