@@ -153,7 +153,7 @@ def _total(jobs: Sequence[Job]) -> int:
     for path in [path for job in jobs for path in members(job.input)]:
         try:
             total += os.stat(path).st_size  # noqa: PTH116 - a name that is no path is told later, by its own turn
-        except OSError:
+        except (OSError, ValueError):
             continue
     return total
 

@@ -126,7 +126,7 @@ def _pairs(a: str, b: str, search: Search) -> Sequence[Pair]:
 
     if a in STDIN and b in STDIN:
         raise UsageError("standard input can be read once", hint="name a file to compare it with")
-    folders = Path(a).is_dir(), Path(b).is_dir()
+    folders = tuple(bool(name) and Path(name).is_dir() for name in (a, b))
     if folders == (True, True):
         return paired(*(gather([name], search).files for name in (a, b)))
     if any(folders):

@@ -18,6 +18,9 @@ from threshcli.errors import InputError
 
 ORDERED_DICT = "collections.OrderedDict"
 
+_ROOM = 400 << 20
+"""Bytes of memory that a structure may take, as `_COSTS` reckons: an empty dict is one byte of the pickle."""
+
 
 @dataclass(frozen=True, slots=True)
 class Global:
@@ -73,13 +76,16 @@ class _Machine:
         self.memo: dict[int, Any] = {}
 
     def run(self) -> Any:
-        data, operations = self.data, _OPERATIONS
+        data, operations, costs, room = self.data, _OPERATIONS, _COSTS, _ROOM
         try:
             while (code := data[self.position]) != pickle.STOP[0]:
                 if code not in operations:
                     raise self.foreign(code)
                 self.position += 1
                 operations[code](self)
+                room -= costs[code]
+                if room < 0:
+                    raise self.monstrous()
             return self.stack.pop()
         except InputError:
             raise
@@ -90,6 +96,12 @@ class _Machine:
         return InputError(
             f"its pickle has the instruction 0x{code:02x}, which builds more than plain values (nothing in it was run)",
             hint="save it again with torch.save, in its default protocol, with tensors and plain values only",
+        )
+
+    def monstrous(self) -> InputError:
+        return InputError(
+            f"its pickle describes more than fits into {_ROOM >> 20} MiB, {self.position:,} bytes of it",
+            hint="save tensors and plain values only, or several files",
         )
 
     def damaged(self) -> InputError:
@@ -220,3 +232,21 @@ _OPERATIONS: dict[int, Callable[[_Machine], None]] = {
         pickle.BINPERSID: _Machine.persistent,
     }.items()
 }
+
+_MORE = {
+    pickle.MARK: 32,
+    pickle.EMPTY_LIST: 32,
+    pickle.EMPTY_DICT: 120,
+    pickle.REDUCE: 160,
+    pickle.GLOBAL: 160,
+    pickle.BINPUT: 60,
+    pickle.LONG_BINPUT: 60,
+    pickle.BINPERSID: 32,
+    pickle.BINUNICODE: 40,
+    pickle.SHORT_BINSTRING: 40,
+    pickle.TUPLE1: 32,
+    pickle.TUPLE2: 32,
+    pickle.TUPLE3: 32,
+}
+_COSTS = [40 + _MORE.get(bytes([code]), 0) for code in range(256)]
+"""Bytes that an opcode leaves behind, about, as part of a pair in a dict if need be."""

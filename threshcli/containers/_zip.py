@@ -22,7 +22,7 @@ from threshcli.errors import InputError
 
 MAGIC = b"PK\x03\x04"
 _END_MAGIC = b"PK\x05\x06"
-_LARGEST_DIRECTORY = 1 << 26  # most of a million records; all of it is held in memory
+_LARGEST_DIRECTORY = 1 << 24  # some 200,000 records, each of which `zipfile` makes half a kilobyte of
 _LOCAL = struct.Struct("<4sHHHHHIIIHH")
 _ENTRY = struct.Struct("<4sHHHHHHIIIHHHHHII")
 _END64 = struct.Struct("<4sQHHIIQQQQ")
@@ -57,6 +57,8 @@ def records(reader: Reader) -> dict[str, Record]:
         raise
     except Exception as error:  # whatever zipfile makes of a damaged directory; it promises no set of errors
         raise InputError("is truncated or damaged: its zip directory cannot be read", hint=_COPY_AGAIN) from error
+    if _end(reader)[0] != min(len(entries), 0xFFFF):
+        raise InputError("is damaged: its zip directory has more or fewer entries than its end says", hint=_COPY_AGAIN)
     entries = [entry for entry in entries if entry.file_size or not entry.orig_filename.endswith("/")]
     entries.sort(key=lambda entry: entry.header_offset)
     found: dict[str, Record] = {}
@@ -107,13 +109,18 @@ def contents(reader: Reader, found: Mapping[str, Record], name: str, limit: int)
 
 
 def trailing(reader: Reader) -> int:
-    """The bytes behind the end of an archive, as `zipfile` finds it; torch writes no comment there."""
+    """The bytes behind the end of an archive; torch writes no comment there."""
+    return _end(reader)[1]
+
+
+def _end(reader: Reader) -> tuple[int, int]:
+    """How many entries the end of an archive tells of, as `zipfile` finds it, and the bytes behind it."""
     tail = reader.read(max(0, reader.size - _END.size), min(reader.size, _END.size))
     if not tail.startswith(_END_MAGIC):
         longest = min(reader.size, _END.size + 0xFFFF)
         tail = reader.read(reader.size - longest, longest)
         tail = tail[tail.rfind(_END_MAGIC) :]
-    return len(tail) - _END.size
+    return _END.unpack_from(tail)[4], len(tail) - _END.size
 
 
 class _File(io.RawIOBase):

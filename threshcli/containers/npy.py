@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import struct
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -100,13 +101,14 @@ def _parse(header: bytes) -> tuple[tuple[int, ...], bool, Any]:
 
     stream = io.BytesIO(header)
     try:
-        version = npy_format.read_magic(stream)
-        read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
-        shape, fortran, kind = read(stream, max_header_size=_LONGEST_HEADER)
+        with warnings.catch_warnings(action="ignore"):  # that Python 2 has written it, that a name of a dtype is old
+            version = npy_format.read_magic(stream)
+            read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
+            shape, fortran, kind = read(stream, max_header_size=_LONGEST_HEADER)
     except Exception as error:
         reason = " ".join(str(error).split())[:120]
         raise InputError(f"has a damaged .npy header: {reason}") from error
-    if len(shape) > 64 or any(isinstance(length, bool) or length < 0 for length in shape):
+    if len(shape) > 64 or any(isinstance(length, bool) or not 0 <= length < 1 << 63 for length in shape):
         raise InputError(f"has an impossible shape in its header: {shape}"[:200])
     return shape, fortran, kind
 

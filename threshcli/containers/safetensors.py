@@ -7,6 +7,7 @@ metadata in random order: keys sorted, tensors in their order, so the same tenso
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,6 +33,10 @@ _CODES = {
 }
 _NAMES = {name: code for code, name in _CODES.items()}
 _LONGEST_HEADER = 100_000_000  # the library's own limit
+_SMALL_HEADER = 1 << 20
+_MOST_TENSORS, _MOST_DIMENSIONS = 1 << 18, 64
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_AGAIN = "copy or download it again"
 _LONG_HEADER = 1 << 20  # to read longer ones twice, for the sake of files alike, does not pay
 
 
@@ -50,8 +55,10 @@ class Safetensors(Container):
 
     def read(self, reader: Reader) -> Contents:
         length = _length(reader)
+        text = reader.read(8, length)
+        _bound(text)
         _check(reader)
-        header: dict[str, Any] = json.loads(reader.read(8, length), object_pairs_hook=_without_duplicates)
+        header: dict[str, Any] = json.loads(text, object_pairs_hook=_without_duplicates)
         metadata = header.pop("__metadata__", None) or {}
         tensors = tuple(_tensor(name, entry, 8 + length) for name, entry in header.items())
         return Contents(self.name, tensors, metadata)
@@ -86,9 +93,22 @@ def _length(reader: Reader) -> int:
     if length > min(_LONGEST_HEADER, reader.size - 8):
         raise InputError(
             f"is truncated: its header alone is {length:,} bytes, the file {reader.size:,}",
-            hint="copy or download it again",
+            hint=_AGAIN,
         )
     return length
+
+
+def _bound(text: bytes) -> None:
+    """InputError where a header would take more memory than what any file needs, before it is parsed: it is the marks
+    outside of its strings that count. Small ones cannot do much harm."""
+    if len(text) <= _SMALL_HEADER:
+        return
+    marks = _STRING.sub(b"", text)
+    objects, keys, lists, commas = (marks.count(mark) for mark in (b"{", b":", b"[", b","))
+    if objects > _MOST_TENSORS or keys > 6 * _MOST_TENSORS:
+        raise InputError(f"has more than {_MOST_TENSORS:,} tensors or pairs of metadata", hint="save several files")
+    if lists > 2 * objects or commas > keys + _MOST_DIMENSIONS * objects:
+        raise InputError("is not a sound safetensors file: its header has lists that no tensor needs", hint=_AGAIN)
 
 
 def _check(reader: Reader) -> None:
@@ -100,7 +120,7 @@ def _check(reader: Reader) -> None:
             pass
     except (SafetensorError, OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:160]
-        raise InputError(f"is not a sound safetensors file: {reason}", hint="copy or download it again") from error
+        raise InputError(f"is not a sound safetensors file: {reason}", hint=_AGAIN) from error
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -115,6 +135,8 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _tensor(name: str, entry: dict[str, Any], start: int) -> Tensor:
     code, shape, (first, last) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+    if len(shape) > _MOST_DIMENSIONS:
+        raise InputError(f"tensor {name[:80]!r} has {len(shape):,} dimensions, more than {_MOST_DIMENSIONS}")
     if code not in _CODES:  # 4- and 6-bit floats: their bytes are carried along
         return Tensor(name, opaque(code), shape, View(start + first, (last - first,), (1,), 1))
     dtype = DTYPES[_CODES[code]]

@@ -21,7 +21,7 @@ from threshcli.containers.base import Contents
 from threshcli.errors import InputError, ThreshError
 from threshcli.storage import local
 
-_LONGEST = 1 << 26
+_LONGEST, _MOST_NAMES = 1 << 25, 1 << 18
 _TOTAL = re.compile(rb'"total_size"(\s*:\s*)[-+.0-9eE]+')
 _HINT = 'an index is {"metadata": {...}, "weight_map": {TENSOR: SHARD}}'
 _COPY_AGAIN = "copy or download the checkpoint again"
@@ -97,6 +97,8 @@ def read_index(path: str) -> Index:
             if source.size > _LONGEST:
                 raise InputError(f"is too long for an index: {source.size:,} bytes", hint=_HINT)
             text = bytes(source.read(0, source.size))
+        if text.count(b":") > 4 * _MOST_NAMES or text.count(b"[") + text.count(b"{") > _MOST_NAMES:
+            raise InputError(f"is no sound index: it has more parts than {_MOST_NAMES:,} tensors need", hint=_HINT)
         index = Index(path, text, _document(text))
         _check_names(index)
     except ThreshError as error:

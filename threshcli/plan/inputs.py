@@ -98,7 +98,7 @@ class Places:
         place = self.of(path)
         try:
             found = os.lstat(place)
-        except OSError:
+        except (OSError, ValueError):
             return place, False
         return (os.path.realpath(place), os.path.exists(place)) if stat.S_ISLNK(found.st_mode) else (place, True)
 

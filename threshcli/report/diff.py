@@ -131,7 +131,13 @@ def _closing(run: RunResult) -> Iterator[str]:
     different = sum(bool(item.differs) for item in found)
     tensors = figures.counted(len(found), "tensor")
     read = figures.size(sum(file.bytes_in + getattr(file, "other_bytes", 0) for file in run.files))
-    told = f"{different} of {tensors} differ" if different else f"{tensors}, none differs" if found else "no tensors"
+    told = (
+        f"{different} of {tensors} differ{'s' if len(found) == 1 else ''}"
+        if different
+        else f"{tensors}, none differs"
+        if found
+        else "no tensors"
+    )
     differ = any(isinstance(file, FileDiff) and not file.same for file in run.files)
     verdict = "different" if differ else "the same"
     if len(run.files) > 1:

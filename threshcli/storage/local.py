@@ -108,6 +108,8 @@ class _Reading:
             raise InputError("no such file", hint=hint) from None
         if isinstance(error, OSError) and not isinstance(error, ThreshError):
             raise InputError(f"cannot be read: {error.strerror}") from error
+        if isinstance(error, ValueError) and not isinstance(error, InputError):  # NUL, or what is no text
+            raise InputError("no such file: no file can have this name") from error
 
 
 _READING = _Reading()
