@@ -1,0 +1,99 @@
+"""Hostile files in processes of their own: bounded memory and time, no death, and no torch where none is needed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.hostile.case import Case
+from tests.test_hostile import CASES, LIGHT, named
+
+SPACE = 2 << 30
+"""Bytes of addresses that a process may have: less than what any of the bombs would take."""
+RESIDENT = 600 << 10
+"""Kilobytes that it may use: 300 MB above what importing torch takes."""
+SECONDS = 120
+_QUIET = {"PYTHONWARNINGS": "error", "OPENBLAS_NUM_THREADS": "1"}
+
+
+def limited(*arguments: object, cwd: Path) -> tuple[int, str, int]:
+    """The exit status, standard error and the peak of memory, in kilobytes, of `thresh` with bounded resources."""
+    command = ["sh", "-c", f'ulimit -v {SPACE >> 10}; exec "$@"', "sh", sys.executable, "-m", "threshcli"]
+    with (cwd / ".err").open("w+b") as err:
+        process = subprocess.Popen(
+            [*command, *map(str, arguments)],
+            cwd=cwd,
+            env={**os.environ, **_QUIET},
+            stdout=subprocess.DEVNULL,
+            stderr=err,
+        )
+        status, peak = ended(process)
+        err.seek(0)
+        said = err.read().decode()
+    (cwd / ".err").unlink()
+    return status, said, peak
+
+
+def ended(process: subprocess.Popen[bytes]) -> tuple[int, int]:
+    """The exit status of a process, which has to end in time, and the peak of its own memory."""
+    limit = time.monotonic() + SECONDS
+    while True:
+        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if pid:
+            process.returncode = os.waitstatus_to_exitcode(status)
+            return process.returncode, usage.ru_maxrss
+        if time.monotonic() > limit:
+            process.kill()
+            raise AssertionError(f"{process.args!r} did not end")
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("command", ["info", "stats", "check", "hard"])
+def test_one_process_survives_all_of_them(command: str, tmp_path: Path) -> None:
+    """A line for each file that is refused, and the rest is done."""
+    (tmp_path / "in").mkdir()
+    paths = [case.write(tmp_path / "in").relative_to(tmp_path) for case in LIGHT]
+    more = ["-t", 0, "-O", "out", "--report", "none"] if command == "hard" else []
+    status, said, _ = limited(command, *paths, *more, cwd=tmp_path)
+    errors = [line for line in said.splitlines() if line.startswith("thresh: error: ")]
+    assert "Traceback" not in said
+    assert status == (1 if command == "check" else 3)
+    if command == "check":
+        assert errors == []
+    elif command == "info":
+        assert len(errors) == sum(case.said is not None and case.fault is None for case in LIGHT)
+    else:
+        assert len(errors) >= sum(case.said is not None for case in LIGHT)
+    assert not [path for path in tmp_path.rglob("*") if path.name == "owned" or path.name.startswith(".thresh-")]
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.heavy], ids=named)
+def test_a_bomb_takes_neither_memory_nor_time(case: Case, tmp_path: Path) -> None:
+    case.write(tmp_path)
+    for command in ("info", "check"):
+        status, said, peak = limited(command, case.name, cwd=tmp_path)
+        assert "Traceback" not in said
+        assert peak < RESIDENT
+        if case.said is None:
+            assert (status, said) == (0, "")
+        else:
+            assert status == (4 if command == "info" else 1)
+            assert command == "check" or case.said in said
+
+
+def test_refusals_of_npy_and_safetensors_come_without_torch(tmp_path: Path) -> None:
+    """And without anything else that takes long."""
+    cases = [case for case in LIGHT if case.said and not case.name.endswith(".pt")]
+    paths = [str(case.write(tmp_path)) for case in cases]
+    probe = (
+        "import sys; from threshcli.cli.app import run; status = run(['info', *sys.argv[1:]]);"
+        "assert 'torch' not in sys.modules and 'rich' not in sys.modules; sys.exit(status)"
+    )
+    done = subprocess.run([sys.executable, "-c", probe, *paths], capture_output=True, text=True, check=False)
+    assert done.returncode == 4
+    assert done.stderr.count("thresh: error: ") == len(cases)
