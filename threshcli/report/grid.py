@@ -186,6 +186,8 @@ def _squeeze(columns: Sequence[Column], widths: list[int], room: int) -> None:
 
 def _line(parts: Sequence[tuple[str, Style]], terminal: Terminal) -> str:
     """The parts side by side, without blanks at the end; only what can be seen is painted."""
+    if not terminal.colour:
+        return (" " * _GAP).join([text for text, _ in parts]).rstrip()
     last = max((i for i, (text, _) in enumerate(parts) if text.strip()), default=-1)
     line = ""
     for i, (text, style) in enumerate(parts[: last + 1]):

@@ -16,6 +16,7 @@ from threshcli.report.terminal import Style, Terminal
 from threshcli.results import FileResult, RunResult
 
 _FIRST_FILES, _FIRST_TENSORS = 200, 2000  # of which all is kept
+_TOGETHER = 1 << 15  # characters that are written at once
 _EXPECTED = 99_999  # tensors, for which the row of totals has room
 
 
@@ -28,6 +29,8 @@ class Table(Sheet):
         self._run, self._terminal, self._verbose = run, terminal, verbose
         self._first: list[FileResult] = []
         self._tensors = 0
+        self._waiting: list[str] = []
+        self._size = 0
         self._summary: Summary | None = None
         self._layout: Layout | None = None
 
@@ -36,9 +39,9 @@ class Table(Sheet):
 
     def take(self, part: FileResult | str) -> None:
         if isinstance(part, str):
-            self._write(part)
+            self._add(part)
         elif self._summary is not None:
-            self._write(self._rows(self._summary, part))
+            self._add(self._rows(self._summary, part))
         else:
             self._first.append(part)
             self._tensors += len(part.tensors)
@@ -52,10 +55,22 @@ class Table(Sheet):
         last = summary.total(Tally.of_run(summary.run)._replace(tensors=_EXPECTED))
         self._layout = laid(summary.columns, [*rows, last], self._terminal)
         if self._layout is not None:
-            self._write("".join(f"{line}\n" for line in self._layout.head()))
+            self._add("".join(f"{line}\n" for line in self._layout.head()))
         for file in self._first:
-            self._write(self._rows(summary, file))
+            self._add(self._rows(summary, file))
         self._first.clear()
+
+    def _add(self, text: str) -> None:
+        """Write text some time: a call of the system for each row of thousands takes as long as making it."""
+        self._waiting.append(text)
+        self._size += len(text)
+        if self._size >= _TOGETHER:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._write("".join(self._waiting))
+        self._waiting.clear()
+        self._size = 0
 
     def _rows(self, summary: Summary, file: FileResult) -> str:
         return self._laid(summary, list(summary.of(file)))
@@ -72,11 +87,12 @@ class Table(Sheet):
         if summary is None:
             self._end_short(run, tally)
             return
-        self._write(self._laid(summary, [summary.total(tally)]))
+        self._add(self._laid(summary, [summary.total(tally)]))
         below = closing(run, tally, norms=summary.norms, per_tensor=summary.per_tensor)
         texts: Iterator[tuple[str, Style]] = ((text, "") for text in below)
         for line in folded(chain(texts, warned(warnings, warnings.count, self._verbose)), self._terminal):
-            self._write(line + "\n")
+            self._add(line + "\n")
+        self._flush()
 
     def _end_short(self, run: RunResult, tally: Tally) -> None:
         """A table of nothing but failures would say twice what is said of them anyway."""

@@ -16,6 +16,8 @@ def cells(text: str) -> int:
 
 def pad(text: str, width: int, right: bool) -> str:
     """`text` with blanks before (`right`: at the right side) or after it up to `width`."""
+    if text.isascii():
+        return text.rjust(width) if right else text.ljust(width)
     blanks = " " * (width - cells(text))
     return blanks + text if right else text + blanks
 
