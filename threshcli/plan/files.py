@@ -143,7 +143,7 @@ def settle(
         tensors=tuple(tensors),
         skeleton=skeleton,
         residual=residual,
-        note=json.dumps(made_by, sort_keys=True, indent=2).encode() + b"\n",
+        note=json.dumps(made_by, sort_keys=True, indent=2).encode() + b"\n" if request.sidecar else b"",
         warnings=(*(contents.notes if origin is None else ()), *packs.warnings, *unlike(request, made_by)),
         unmeasured=measured is None and request.packing is not None and request.packing.measured,
         kept={},
