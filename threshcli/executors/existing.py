@@ -56,12 +56,13 @@ class Existing:
         if output is not None and output.replace and residual is not None and not residual.replace:
             raise different(f"and its residual {residual.path} does not", output.path)
         _check_sidecar(plan)
-        told, other = _told(plan), None
+        other = None
+        told = _told(plan) if plan.unmeasured or is_pending(plan) else None
         if plan.unmeasured:
             if output is not None and told is not None and not alike(plan.recipe[KEY], told):
                 raise different("made with another recipe", output.path)
             return
-        if is_pending(plan) and told is not None:
+        if told is not None:
             recipe = {KEY: with_thresholds(plan.recipe[KEY], told)}
             low, high = (remembered(plan, told, above=above) for above in (False, True))
             other = None if high is None else self.planner.plan(plan.job, source, high, recipe=recipe)
