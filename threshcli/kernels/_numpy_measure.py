@@ -130,7 +130,7 @@ def moments(
     for start in range(0, data.size, LEAF):
         number = start // LEAF
         if start >= whole or not _is_safe(squares[number], dtype):
-            found_one = _exact(data[start : start + LEAF], dtype, clean)
+            found_one = _exact(data[start : start + LEAF], dtype, clean, sums_wanted)
             sums[number : number + 1], squares[number : number + 1] = [found_one[0]], [found_one[1]]
     return sums, squares
 
@@ -140,15 +140,17 @@ def _is_safe(square: float, dtype: DType) -> bool:
     return _SAFE[0] < square < _SAFE[1] or (square == 0 and not dtype.is_float)
 
 
-def _exact(leaf: Array, dtype: DType, clean: bool) -> tuple[float, float]:
+def _exact(leaf: Array, dtype: DType, clean: bool, sums_wanted: bool) -> tuple[float, float]:
     """Sums in float64."""
     values = native(leaf, dtype).astype(np.float64)
     if not clean:
         values[~np.isfinite(values)] = 0
+    whole = values.size // _RUN[True] * _RUN[True]
+    rows, rest = values[:whole].reshape(-1, _RUN[True]), values[whole:]
     with np.errstate(over="ignore"):
-        rows, rest = np.split(values, [values.size // _RUN[True] * _RUN[True]])
-        rows = rows.reshape(-1, _RUN[True])  # of longer ones BLAS adds up with threads, which wait for each other
-        return float(values.sum()), float(_total(np.vecdot(rows, rows)) + np.vecdot(rest, rest))
+        # of longer rows BLAS adds up with threads, which wait for each other
+        square = (_total(np.vecdot(rows, rows)) if whole else 0.0) + (np.vecdot(rest, rest) if rest.size else 0.0)
+        return float(_total(values)) if sums_wanted else 0.0, float(square)
 
 
 def _quick(data: Array, dtype: DType, arena: Arena, sums_wanted: bool) -> tuple[list[float], list[float]]:
