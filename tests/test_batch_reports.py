@@ -178,9 +178,12 @@ def test_a_report_does_not_take_the_place_of_a_tensor(tmp_path: Path) -> None:
     """Nor is it there where the call could not be made."""
     np.save(tmp_path / "x.npy", np.ones(3))
     common = ("binary", tmp_path / "x.npy", "-t", "0.5", "-o", tmp_path / "y.npy", "--overwrite", "--report-file")
-    for path in (tmp_path / "x.npy", tmp_path / "y.npy"):
+    (tmp_path / "same.npy").symlink_to(tmp_path / "x.npy")
+    for path in (tmp_path / "x.npy", tmp_path / "y.npy", tmp_path / "same.npy"):
         refused(thresh(*common, path), 5, path.name, "an input or output")
     refused(thresh(*common, tmp_path / "none" / "r.json"), 5, "r.json", "folder")
+    refused(thresh(*common, "-"), 2, "--report-file names a file")
+    (tmp_path / "same.npy").unlink()
     np.save(tmp_path / "z.npy", np.ones(3))
     several = (*common[:2], tmp_path / "z.npy", "-O", tmp_path / "out", "-k", "nothing", "--report-file")
     refused(thresh(*several, tmp_path / "r.json", "-t", "1"), 2, "no tensor matches")

@@ -6,6 +6,7 @@ parts are put together, sums grow, and failures and conditions that hold are kep
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 
 from threshcli.cli.outside import Outside
 from threshcli.conditions import Condition
-from threshcli.errors import ConditionFalse, OutputError, SomeFailed, ThreshError
+from threshcli.errors import ConditionFalse, OutputError, SomeFailed, ThreshError, UsageError
 from threshcli.plan.names import Job
 from threshcli.report import Kind
 from threshcli.report.sheets import Sheet, sheet
@@ -45,6 +46,8 @@ class Reporting:
         """As the command's arguments have it; raises UsageError."""
         asked: Kind | None = "json" if given["json"] else given["report"]
         path = given["report_file"]
+        if path == "-":
+            raise UsageError("--report-file names a file", hint="--report says what is printed")
         by_name = _EXTENSIONS.get(PurePath(path).suffix.lower(), "table") if path else "none"
         return cls(
             printed="none" if given["quiet"] else asked or "table",
@@ -62,8 +65,12 @@ class Reporting:
 
     def check(self, jobs: Sequence[Job]) -> None:
         """OutputError where the report's file is one that the call reads or writes."""
-        if self.path is not None and any(self.path in job[:3] for job in jobs):
-            raise OutputError("is an input or output of this call", hint="give the report another name", file=self.path)
+        if self.path is None:
+            return
+        here, there = os.path.abspath(self.path), _identity(self.path)  # noqa: PTH100 - as names are compared elsewhere
+        for path in (path for job in jobs for path in (job.input, job.output, job.residual) if path is not None):
+            if os.path.abspath(path) == here or (there is not None and _identity(path) == there):  # noqa: PTH100
+                raise OutputError("is an input or output of this call", hint="give it another name", file=self.path)
 
 
 class Told(NamedTuple):
@@ -170,6 +177,15 @@ def report_file(path: str, *, replace: bool) -> Iterator[Callable[[str], None]]:
         target.commit()
     finally:
         target.discard()
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Device and inode of what is at a path, whatever it is called."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - of all inputs and outputs
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _holding(file: FileResult, conditions: Sequence[Condition]) -> Iterator[str]:
