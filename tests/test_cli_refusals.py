@@ -87,3 +87,14 @@ def test_maps_that_are_negative_or_crossed_are_refused_with_the_first_position(f
         refused(thresh("clamp", "m.npy", "--low", "0", "--high", "@t.npy", "-o", "o.npy"), 2, "above --high at [2, 1]")
         refused(thresh("band", "m.npy", "--low", "@m.npy", "--high", "@t.npy", "-o", "o.npy"), 2, "at [0, 1]")
     assert not Path("o.npy").exists()
+
+
+def test_a_message_is_a_line_that_can_be_read_however_long_the_names_in_it_are(folder: Path) -> None:
+    """Of a long one its beginning and its end."""
+    ran = thresh("binary", "v.npy", "-t", "x" * 50_000, "-n")
+    refused(ran, 2, "xxx")
+    assert max(map(len, ran.lines)) < 2000
+    (folder / "i.json").write_text('{"weight_map": {"a": "' + "/" * 30_000 + '"}}')
+    ran = thresh("info", "i.json")
+    refused(ran, 4, "i.json: names a shard '///", " ... ", "no plain name of a tensor file beside it")
+    assert max(map(len, ran.lines)) < 2000

@@ -89,6 +89,8 @@ def test_the_words_of_a_pickle_are_those_of_weights_only() -> None:
         (tensor((2,), (1,)), "claims 2 elements over the 4 bytes"),
         (tensor((1,), (1,), 1), "claims 1 elements over the 4 bytes"),
         (tensor((1,), (1,), 0, 2), "missing or cut"),
+        (tensor((1 << 2000,) * 8, (0,) * 8), "described in a way"),
+        (tensor((1,), (1,), 1 << 63), "described in a way"),
         (tensor((-1,), (1,)), "described in a way"),
         (tensor((1,), (-1,)), "described in a way"),
         (tensor((1, 1), (1,)), "described in a way"),
@@ -138,6 +140,47 @@ def test_structures_that_torch_would_not_write_are_refused(instructions: bytes, 
     assert "\n" not in caught.value.what
     assert len(caught.value.what) < 300
     assert time.perf_counter() - start < 5
+
+
+@pytest.mark.parametrize(
+    ("one_key", "other", "value"),
+    [
+        ("a", "a", "'a'"),
+        (1, True, "True"),
+        (0, 0.0, "0.0"),
+        (0.5, 0.5, "0.5"),
+        (None, None, "None"),
+        (("a", 1), ("a", 1.0), "a"),
+        (float("inf"), float("inf"), "inf"),
+    ],
+)
+def test_a_key_that_stands_twice_is_refused(one_key: Any, other: Any, value: str) -> None:
+    """A dict keeps the last of the values; the first is a tensor that is not there once it is loaded."""
+    keys = [pickle.dumps(key, 2)[2:-1] for key in (one_key, other)]
+    for target in (b"}", b"ccollections\nOrderedDict\n)R"):
+        instructions = target + b"(" + keys[0] + tensor() + keys[1] + tensor() + b"u"
+        with pytest.raises(InputError, match=r"holds a dict in which .* stands twice") as caught:
+            read(one(instructions))
+        assert value in caught.value.what
+
+
+def test_keys_that_only_look_alike_are_several() -> None:
+    keys: list[Any] = [
+        1,
+        "1",
+        None,
+        "None",
+        (1, "a"),
+        ("1", "a"),
+        1.5,
+        "1.5",
+        float("nan"),
+        float("nan"),
+        -1,
+        ((1,), 2),
+    ]
+    value = dict.fromkeys(keys, torch.ones(1))
+    assert len(read(saved({key: item.clone() for key, item in value.items()})).tensors) == len(keys)
 
 
 def test_calls_that_would_take_the_machine_are_carried_along_unmade() -> None:

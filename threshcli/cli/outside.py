@@ -12,7 +12,7 @@ from typing import BinaryIO, TextIO
 from threshcli.cli import CLEANERS
 from threshcli.errors import ThreshError
 from threshcli.report.progress import Progress, progress
-from threshcli.report.terminal import Color, Terminal, safe, write_all, write_bytes
+from threshcli.report.terminal import Color, Terminal, brief, safe, write_all, write_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +54,9 @@ class Outside:
 
     def complain(self, error: ThreshError, debug: bool = False) -> int:
         """One line and a hint on standard error; returns the exit status that the error owns."""
-        lines = [f"thresh: error: {safe(str(error))}"]
+        lines = [f"thresh: error: {brief(safe(str(error)))}"]
         if error.hint:
-            lines.append(f"hint: {safe(error.hint)}")
+            lines.append(f"hint: {brief(safe(error.hint))}")
         if debug:
             lines += ["".join(traceback.format_exception(error)).rstrip()]
         write_all(self.err, "\n".join(lines) + "\n")
@@ -68,4 +68,4 @@ class Outside:
 
     def warn(self, text: str) -> None:
         """One line of warning on standard error."""
-        write_all(self.err, f"thresh: warning: {safe(text)}\n")
+        write_all(self.err, f"thresh: warning: {brief(safe(text))}\n")

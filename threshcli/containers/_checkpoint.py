@@ -168,7 +168,14 @@ def _children(node: Any, hidden: bool) -> Iterator[_Step]:
         for index, item in enumerate(node):
             yield str(index), item, hidden
         return
+    met: set[Any] = set()
     for key, value in node.items:
+        if (same := _comparable(key)) in met:
+            raise InputError(
+                f"holds a dict in which {str(key)[:80]!r} stands twice", hint="save it again with torch.save"
+            )
+        if same is not None:
+            met.add(same)
         plain = type(key) in _LEAVES and type(key) is not Global
         if not plain:
             yield None, key, True
@@ -176,6 +183,22 @@ def _children(node: Any, hidden: bool) -> Iterator[_Step]:
     if type(node) is Call:
         yield None, node.args, True
         yield None, node.state, True
+
+
+def _comparable(key: Any) -> tuple[str, ...] | None:
+    """What is the same for keys that are one to a dict, of which it keeps the last value; None where that is not known.
+
+    It is made of text, the hashes of which no file can foresee."""
+    if type(key) is tuple and all(type(item) in _LEAVES for item in key):
+        parts = [_comparable(item) for item in key]
+        return None if None in parts else ("tuple", *(text for part in parts for text in part or ()))
+    if type(key) is str:
+        return "text", key
+    if type(key) is Global or key is None:
+        return "name", str(key)
+    if type(key) not in _LEAVES or key != key:
+        return None
+    return "number", str(int(key) if isinstance(key, int) or key.is_integer() else key)
 
 
 def site(name: str, call: Call, path: str, args: Any) -> Site:
@@ -218,8 +241,10 @@ def _empty(metadata: Any) -> bool:
 
 
 def _sizes(groups: tuple[Any, ...]) -> bool:
-    """Whether all of these are tuples of whole numbers from 0."""
-    return all(type(group) is tuple and all(type(size) is int and size >= 0 for size in group) for group in groups)
+    """Whether all of these are tuples of whole numbers from 0 that fit into 64 bits."""
+    return all(
+        type(group) is tuple and all(type(size) is int and 0 <= size < 1 << 63 for size in group) for group in groups
+    )
 
 
 def _malformed(name: str) -> InputError:

@@ -20,6 +20,7 @@ UNLIMITED = 10_000
 """The width of what is no terminal: nothing is folded there."""
 
 _NARROWEST = 16
+_LONGEST_LINE = 1500
 _GLYPHS = "\u2500\u2026"
 _SGR: dict[Style, str] = {"bold": "1", "dim": "2", "red": "31", "yellow": "33"}
 _UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -48,6 +49,11 @@ def safe(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(_escape(char) if _is_unsafe(char) else char for char in text)
+
+
+def brief(text: str) -> str:
+    """`text` as one line can have it: of a long one its beginning and its end."""
+    return text if len(text) <= _LONGEST_LINE else f"{text[: _LONGEST_LINE - 200]} ... {text[-195:]}"
 
 
 def valid(text: str) -> str:

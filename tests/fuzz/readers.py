@@ -1,0 +1,195 @@
+"""Every reader: what it is given, how it is asked, what must hold of its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from zipfile import BadZipFile
+
+from tests.fuzz import against, archives, arrays, recipes, seeds, structured
+from tests.fuzz.mutations import Damage, damaged, spliced
+from tests.fuzz.oracle import Broken, check_told, check_within
+from tests.fuzz.seeds import Seeds
+from tests.harness import listed, thresh
+from threshcli import containers
+from threshcli.containers.base import Contents
+from threshcli.errors import InputError, UsageError
+from threshcli.plan.index import read_index
+from threshcli.plan.maps import read_report
+from threshcli.plan.recipes import read_recipe
+from threshcli.storage.local import Source
+
+Outcome = str
+"""What became of a case: `refused`, `accepted`, or `alone` where the format's own library refuses it."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A folder with what belongs to the files of one reader, and an empty one beside it for outputs."""
+
+    folder: Path
+    out: Path
+
+    def run(self, file: Path, words: Sequence[str]) -> list[Path]:
+        """A command line; gives its outputs, which there are only if it did all it was asked for."""
+        for path in self.out.iterdir():
+            path.unlink()
+        before = listed(self.folder)
+        put = {"FILE": str(file), "OTHER": str(self.folder / "x.safetensors"), "OUT": str(self.out)}
+        made = [word.format(**put) for word in words]
+        ran = thresh(*made)
+        if ran.status == 70:
+            ran = thresh(*made, "--debug")
+        if listed(self.folder) != before:
+            raise Broken(f"left {set(listed(self.folder)) - set(before)} beside the input")
+        check_told(ran, listed(self.out))
+        return sorted(self.out.iterdir())
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A way into the code: the extension of its files, seeds (made in a folder that may hold more), well-formed lies, a
+    direct call, and command lines for a share of the cases."""
+
+    extension: str
+    seeds: Callable[[Path], Seeds]
+    lie: Damage
+    ask: Callable[[Path, bytes], Outcome]
+    commands: Sequence[str]
+    share: float = 0.06
+
+    def case(self, random: Random, known: Seeds) -> tuple[str, bytes]:
+        """The name of a seed, and what was made of it."""
+        name, other = random.choice(list(known)), random.choice(list(known))
+        data, way = known[name], random.random()
+        if way < 0.5:
+            try:
+                data = self.lie(random, data)
+            except (BadZipFile, ValueError):  # a seed of another format
+                data = damaged(random, data)
+        if way > 0.9:
+            data = spliced(random, data, known[other])
+        elif way > 0.45:
+            data = damaged(random, data)
+        return name, data
+
+    def attempt(self, bench: Bench, random: Random, data: bytes) -> Outcome:
+        """Try a case all ways; Broken, or any exception, where a promise does not hold."""
+        file = bench.folder / f"case.{self.extension}"
+        file.write_bytes(data)
+        outcome = self.ask(file, data)
+        if random.random() < self.share or (outcome != "refused" and random.random() < 2 * self.share):
+            words = random.choice(self.commands).split()
+            made = bench.run(file, words)
+            for path in made:
+                if path.suffix in (".npy", ".pt", ".safetensors") and outcome == "accepted" and words[0] == "binary":
+                    against.readable(path.read_bytes())
+            if words[:4] == ["binary", "{FILE}", "-t", "0.5"] and made and outcome == "accepted":
+                against.check_binary(data, made[0].read_bytes(), self.extension)
+        return outcome
+
+
+_JUDGES: dict[str, against.Judge] = {"npy": against.npy, "safetensors": against.safetensors, "pt": against.pt}
+
+
+def _container(file: Path, data: bytes) -> Outcome:
+    try:
+        with Source(str(file)) as source:
+            contents: Contents = containers.identify(source).read(source)
+    except InputError:
+        return "refused"
+    check_within(contents, len(data))
+    return "accepted" if _JUDGES[contents.container](data, contents) else "alone"
+
+
+def _index(file: Path, data: bytes) -> Outcome:
+    try:
+        found = read_index(str(file))
+    except InputError:
+        return "refused"
+    if found.renamed(found.listed, 12) == b"" or any("/" in name for name in found.listed):
+        raise Broken("names a file elsewhere")
+    return "accepted"
+
+
+def _report(file: Path, data: bytes) -> Outcome:
+    try:
+        read_report(str(file))
+    except InputError:
+        return "refused"
+    return "accepted"
+
+
+def _recipe(file: Path, data: bytes) -> Outcome:
+    try:
+        read_recipe(str(file), {})
+    except (InputError, UsageError):
+        return "refused"
+    return "accepted"
+
+
+_LOOKING = (
+    "info {FILE}",
+    "info {FILE} --json",
+    "check {FILE}",
+    "check {FILE} --json",
+    "stats {FILE}",
+    "diff {FILE} {FILE}",
+)
+_RULES = (
+    *(
+        "binary {FILE} -t 0.5 -n",
+        "gradient {FILE} -t zero50% -o {OUT}/y.safetensors",
+        "binary {FILE} -t 1 -o {OUT}/y.pt",
+    ),
+    *(
+        "soft {FILE} -t 0.5 -o {OUT}/y.npy",
+        "hard {FILE} -t p50 --scope file --out-dtype float32 -o {OUT}/y.safetensors",
+    ),
+    *(
+        "binary {FILE} -t 0 --pack bits -o {OUT}/y.safetensors",
+        "gradient {FILE} -t 1 --pack bitmask -o {OUT}/y.safetensors",
+    ),
+)
+_UNPACK = ("unpack {FILE} -n", "unpack {FILE} -o {OUT}/y.safetensors", "unpack {FILE} -o {OUT}/y.pt")
+
+
+def _binary(extension: str) -> Sequence[str]:
+    return (*("binary {FILE} -t 0.5 -o {OUT}/y." + extension,) * 6, *_LOOKING, *_RULES, *_UNPACK)
+
+
+_RUN = (
+    "run {FILE} {OTHER} -n",
+    "run {FILE} {OTHER} -o {OUT}/y.safetensors",
+    "run {FILE} {OTHER} -o {OUT}/y.pt --sidecar",
+)
+_BY_REPORT = (
+    *(
+        "gradient {OTHER} -t @{FILE} -o {OUT}/y.safetensors",
+        "band {OTHER} --low @{FILE} --high 2 -n",
+        "run {FILE} {OTHER} -n",
+    ),
+    *(
+        "levels {OTHER} -t @{FILE} -n",
+        "solve {OTHER} -t @{FILE}",
+        "hist {OTHER} -t @{FILE}",
+        "sweep {OTHER} -t @{FILE}",
+    ),
+)
+_CHECKPOINT = (
+    "binary {FILE} -t 0 -k *.weight -O {OUT} -q",
+    "gradient {FILE} -t p50 --pack bitmask -k *proj* -O {OUT} -q",
+)
+
+READERS = {
+    "npy": Reader("npy", seeds.npy, arrays.npy, _container, _binary("npy")),
+    "safetensors": Reader("safetensors", seeds.safetensors, structured.safetensors, _container, _binary("safetensors")),
+    "pt": Reader("pt", seeds.pt, archives.pt, _container, _binary("pt")),
+    "packed": Reader("safetensors", seeds.packed, structured.safetensors, _container, _UNPACK, 0.3),
+    "index": Reader("index.json", seeds.index, structured.json_text, _index, (*_LOOKING, *_CHECKPOINT)),
+    "recipe": Reader("toml", seeds.recipe, recipes.toml, _recipe, _RUN, 0.15),
+    "report": Reader("json", seeds.report, structured.json_text, _report, _BY_REPORT, 0.25),
+    "sidecar": Reader("thresh.json", seeds.sidecar, structured.json_text, _recipe, _RUN, 0.15),
+}
