@@ -133,6 +133,23 @@ def test_what_is_no_file_is_refused_in_one_line(tmp_path: Path, monkeypatch: pyt
     assert not Path("out.npy").exists()
 
 
+def test_a_name_that_is_no_text_is_kept_where_it_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lone surrogate, in a pickle or in the name of a file that is not UTF-8; .safetensors have no room for it."""
+    monkeypatch.chdir(tmp_path)
+    strange = os.fsdecode(b"m\xff.npy")
+    Path(strange).write_bytes(npy.GOOD)
+    torch.save({"a\ud800": torch.ones(2)}, "s.pt")
+    for path, name in ((strange, "m\udcff"), ("s.pt", "a\ud800")):
+        for command in ("info", "stats", "check"):
+            assert thresh(command, path, "--json").status == 0
+        assert thresh("hard", path, "-t", 0, "-o", "out.pt", "--overwrite", "-q").status == 0
+        assert list(torch.load("out.pt", weights_only=True)) == [name]
+        ran = thresh("hard", path, "-t", 0, "-o", "out.safetensors")
+        assert ran.status == 2
+        assert "is no text" in ran.err
+    assert not Path("out.safetensors").exists()
+
+
 def read(path: Path) -> Iterator[tuple[str, str, tuple[int, ...], bytes]]:
     """Name, dtype, shape and bytes of every tensor, as the format's own library reads them."""
     head = path.read_bytes()[:6]

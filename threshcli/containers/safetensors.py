@@ -78,7 +78,7 @@ class Safetensors(Container):
         for tensor, place in zip(tensors, places, strict=True):
             span = [place, place + _nbytes(tensor, origin)]
             header[tensor.name] = {"dtype": _code(tensor.dtype), "shape": list(tensor.shape), "data_offsets": span}
-        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+        text = _encoded(header)
         text += b" " * (-len(text) % 8)
         if len(text) > _LONGEST_HEADER:
             raise UsageError(f"a header of {len(text):,} bytes is more than the format allows")
@@ -141,6 +141,16 @@ def _tensor(name: str, entry: dict[str, Any], start: int) -> Tensor:
         return Tensor(name, opaque(code), shape, View(start + first, (last - first,), (1,), 1))
     dtype = DTYPES[_CODES[code]]
     return Tensor(name, dtype, shape, View(start + first, shape, row_major(shape), dtype.itemsize))
+
+
+def _encoded(header: Mapping[str, Any]) -> bytes:
+    """A header as text; UsageError of a lone surrogate in it, as in the name of a file that is not UTF-8."""
+    try:
+        return json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError as error:
+        names = [name for name in header if name != name.encode("utf-8", "replace").decode()]
+        said = f"the name {names[0]!r} of a tensor" if names else "its metadata"
+        raise UsageError(f"{said} is no text, as all is in .safetensors", hint="write .pt or .npy") from error
 
 
 def _code(dtype: DType) -> str:
