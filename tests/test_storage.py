@@ -6,9 +6,7 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -121,67 +119,3 @@ def test_abandoned_outputs_leave_nothing(tmp_path: Path) -> None:
     assert listed(tmp_path) == []
     target.discard()
     target.discard()
-
-
-CALLS = ("open", "stat", "pread", "preadv", "pwrite", "posix_fallocate", "fsync", "link", "replace", "unlink", "fchmod")
-
-
-@pytest.mark.usefixtures("nameless")
-@pytest.mark.parametrize("suffix", ["npy", "safetensors", "pt"])
-@pytest.mark.parametrize("mode", ["new", "overwrite", "in-place"])
-@pytest.mark.parametrize("lasting", [False, True])
-@pytest.mark.parametrize("name", CALLS)
-def test_whichever_call_fails_the_target_is_old_or_new_and_nothing_else_is_there(
-    name: str, lasting: bool, mode: str, suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The Nth call fails, for N = 1, 2, ... until a run gets through: one line, status 4 or 5, no leftover."""
-    source, out = tmp_path / f"x.{suffix}", tmp_path / f"y.{suffix}"
-    np.save(tmp_path / "x.npy", np.arange(10.0))
-    if suffix != "npy":
-        assert thresh("clamp", tmp_path / "x.npy", "--low", "-inf", "-o", source, "-q").status == 0
-    where = ["--in-place"] if mode == "in-place" else ["-o", out, *(["--overwrite"] if mode == "overwrite" else [])]
-    target = source if mode == "in-place" else out
-    before = source.read_bytes()
-    old = before if mode == "in-place" else b"old" if mode == "overwrite" else None
-    if mode == "overwrite":
-        out.write_bytes(b"old")
-    names = listed(tmp_path)
-    for number in range(1, 60):
-        calls = Failing(getattr(os, name), number, lasting, str(tmp_path))
-        with monkeypatch.context() as patch:
-            patch.setattr(os, name, calls)
-            ran = thresh("binary", source, "-t", "4", "--fsync", *where)
-        if not calls.failed:
-            assert ran.status == 0, ran.err
-            break
-        if ran.status == 0:  # it could do without (no hard links, no allocation)
-            assert target.read_bytes() != old
-            target.unlink() if old is None else target.write_bytes(old)
-            continue
-        assert ran.status in (4, 5), ran.err
-        assert len([line for line in ran.lines if line.startswith("thresh: error: ")]) == 1
-        assert (target.read_bytes() if target.exists() else None) == old or name == "fsync"
-        assert set(listed(tmp_path)) - set(names) <= {target.name}
-        if name == "fsync" and old is not None:
-            target.write_bytes(old)
-        elif name == "fsync":
-            target.unlink(missing_ok=True)
-    else:
-        pytest.fail("no run got through")
-
-
-class Failing:
-    """A system call that fails from its Nth use on files of a folder, once or for ever after."""
-
-    def __init__(self, real: Callable[..., Any], number: int, lasting: bool, folder: str) -> None:
-        self._real, self._left, self._lasting, self._folder = real, number, lasting, folder
-        self.failed = False
-
-    def __call__(self, *arguments: Any, **more: Any) -> Any:
-        first = arguments[0]
-        ours = isinstance(first, int) or str(first).startswith(self._folder)
-        self._left -= ours
-        if ours and (self._left == 0 or (self._lasting and self._left < 0)):
-            self.failed = True
-            raise OSError(errno.EIO, "Input/output error")
-        return self._real(*arguments, **more)

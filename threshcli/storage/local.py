@@ -152,6 +152,17 @@ def existing(path: str) -> os.stat_result | None:
     return found
 
 
+def _own(fd: int, old: os.stat_result) -> None:
+    """Give a file the owner and the mode of the one that it replaces; without the owner, not what that lends others."""
+    now, mode = os.fstat(fd), stat.S_IMODE(old.st_mode)
+    if (now.st_uid, now.st_gid) != (old.st_uid, old.st_gid):
+        try:
+            os.fchown(fd, old.st_uid, old.st_gid)
+        except OSError:
+            mode &= ~(stat.S_ISUID | stat.S_ISGID)
+    os.fchmod(fd, mode)
+
+
 class Target:
     """An output in the making: written by offset into a temporary file, named by `commit`, gone by `discard`.
 
@@ -176,7 +187,7 @@ class Target:
             old = existing(self.path) if self._replace else None
             with self._writing:
                 if old is not None:
-                    os.fchmod(self._file.fd, stat.S_IMODE(old.st_mode))
+                    _own(self._file.fd, old)
                 if size:
                     allocate(self._file.fd, size)
         except BaseException:
