@@ -34,7 +34,7 @@ def inputs(tmp_path: Path) -> list[Path]:
 
 
 def same(one: Path, other: Path, inputs: list[Path]) -> None:
-    """The same bytes, whatever was written."""
+    """The same bytes, whatever was written, provenance included."""
     for path in inputs:
         assert (one / path.name).read_bytes() == (other / path.name).read_bytes()
 
@@ -49,13 +49,13 @@ def done(ran: Ran) -> Ran:
 def test_a_report_gives_the_bytes_of_one_step(
     spec: str, rule: str, scope: str, inputs: list[Path], tmp_path: Path
 ) -> None:
-    """But for the recipe, which names the report; all floats together, since int64 has no place among them."""
+    """The metadata that says how the output was made, too; all floats together, since int64 has no place among them."""
     keep = ("-k", "float*", "-k", "none") if scope != "axis:1" else ()
     asked, magnitude = ("-t", spec, "--scope", scope), ["--magnitude"] if rule == "gradient" else []
-    done(thresh(rule, *inputs, *asked, *keep, "-O", tmp_path / "1", "--no-provenance"))
+    done(thresh(rule, *inputs, *asked, *keep, "-O", tmp_path / "1"))
     plan = done(thresh("solve", *inputs, *asked, *keep, *magnitude, "--json"))
     (tmp_path / "plan.json").write_text(plan.out)
-    done(thresh(rule, *inputs, *keep, "-t", f"@{tmp_path}/plan.json", "-O", tmp_path / "2", "--no-provenance"))
+    done(thresh(rule, *inputs, *keep, "-t", f"@{tmp_path}/plan.json", "-O", tmp_path / "2"))
     same(tmp_path / "1", tmp_path / "2", inputs)
 
 
@@ -65,12 +65,11 @@ def test_a_report_gives_the_bytes_of_one_step(
 def test_a_report_remembers_the_options(more: str, inputs: list[Path], tmp_path: Path) -> None:
     """So do the reports of the rules themselves."""
     asked = ("-t", "top5", *more.split())
-    one = done(thresh("hard", *inputs, *asked, "-O", tmp_path / "1", "--no-provenance", "--json"))
+    one = done(thresh("hard", *inputs, *asked, "-O", tmp_path / "1", "--json"))
     plan = done(thresh("solve", *inputs, *asked, "--magnitude", "--json"))
     for number, report in enumerate((one, plan)):
         (tmp_path / "plan.json").write_text(report.out)
-        words = ("-t", f"@{tmp_path}/plan.json", "-O", tmp_path / f"again-{number}", "--no-provenance")
-        done(thresh("hard", *inputs, *words))
+        done(thresh("hard", *inputs, "-t", f"@{tmp_path}/plan.json", "-O", tmp_path / f"again-{number}"))
         same(tmp_path / "1", tmp_path / f"again-{number}", inputs)
 
 

@@ -130,7 +130,7 @@ def settle(
     _refused(tensors, alone=job.whole is None)
     check_unpacked(contents.metadata, tensors)
     origin = _origin(contents) if kind.name == contents.container else None
-    made_by = provenance(request, tensors, _before(request, job, contents))
+    made_by = provenance(request, tensors, _before(request, job, contents), job.input, maps)
     if recipe is None:
         recipe = {KEY: json.dumps(made_by, sort_keys=True)} if request.provenance else {}
     kept = {} if origin is None else origin.metadata

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from threshcli.dtypes import Real
@@ -11,8 +11,10 @@ from threshcli.plan.request import Entry, Request, Step, by_slot, without_folder
 from threshcli.plan.tensors import TensorPlan
 from threshcli.rules.base import slot_of
 from threshcli.spec import Number
-from threshcli.thresholds.base import Fixed
+from threshcli.thresholds.base import Fixed, Maps
+from threshcli.thresholds.report import About, ReportThreshold
 
+Asked = Callable[[Step], Mapping[str, object]]
 KEY = "thresh"
 """The key of the metadata that it stands under."""
 
@@ -22,10 +24,13 @@ def sidecar_of(path: str) -> str:
     return f"{path}.{KEY}.json"
 
 
-def provenance(request: Request, tensors: Sequence[TensorPlan], before: str | None) -> dict[str, object]:
+def provenance(
+    request: Request, tensors: Sequence[TensorPlan], before: str | None, file: str, maps: Maps
+) -> dict[str, object]:
     """The recipe of an output, with the thresholds that were worked out for it, and (`before`, the text of that) the
-    recipe of its input."""
-    found = recipe_of(request, folders=False)
+    recipe of its input. Thresholds of a report of this very file are noted as what was asked for there."""
+    about = About(file, {plan.name: (plan.tensor.shape, plan.tensor.dtype.name) for plan in tensors if plan.applied})
+    found = recipe_of(request, folders=False, asked=lambda step: _asked(step, about, maps))
     used = _used(tensors)
     if used:
         found["thresholds"] = used
@@ -46,9 +51,10 @@ def without_packing(metadata: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def recipe_of(request: Request, *, folders: bool) -> dict[str, object]:
-    """What makes of the same input the same output; files are named as they were given, or without their folders."""
-    entries = [_entry(entry, folders) for entry in request.entries]
+def recipe_of(request: Request, *, folders: bool, asked: Asked = lambda _: {}) -> dict[str, object]:
+    """What makes of the same input the same output; files are named as they were given, or without their folders. What
+    was `asked` for stands in place of a step's thresholds."""
+    entries = [_entry(entry, folders, asked) for entry in request.entries]
     found: dict[str, object] = entries[0] if len(entries) == 1 else {"rules": entries}
     return found if request.packing is None else {**found, "pack": request.packing.name}
 
@@ -65,7 +71,22 @@ def history(text: str) -> list[object]:
     return [text]  # none of ours, yet not ours to drop
 
 
-def _entry(entry: Entry, folders: bool) -> dict[str, object]:
+def _asked(step: Step, about: About, maps: Maps) -> Mapping[str, object]:
+    """What a report was asked for from which a step has its thresholds, if that can be done again with the same answer;
+    several reports, or other thresholds that are worked out, must have been asked for alike."""
+    found: dict[str, object] = {}
+    for key, source in step.thresholds.items():
+        if isinstance(source, ReportThreshold):
+            own = source.asked(slot_of(key), about, maps)
+            fit = {name: value for name, value in own.items() if name not in step.specs}
+            other = {name: value for name, value in found.items() if name not in step.specs} if found else fit
+            if not own or fit != other:
+                return {}
+            found |= own
+    return {} if step.is_fitted else found
+
+
+def _entry(entry: Entry, folders: bool, asked: Asked) -> dict[str, object]:
     selection = entry.selection
     patterns: dict[str, Sequence[str]] = {
         "tensors": selection.keep,
@@ -75,7 +96,7 @@ def _entry(entry: Entry, folders: bool) -> dict[str, object]:
     found: dict[str, object] = {name: list(texts) for name, texts in patterns.items() if texts}
     if entry.optional:
         found["optional"] = True
-    steps = [_step(step, folders) for step in entry.steps]
+    steps = [_step(step, folders) | dict(asked(step)) for step in entry.steps]
     return found | ({"keep": True} if not steps else steps[0] if len(steps) == 1 else {"steps": steps})
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from reprlib import repr as shown
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 from threshcli.dtypes import Real
 from threshcli.errors import UsageError
@@ -17,6 +17,14 @@ from threshcli.thresholds.base import Answer, Fitted, Fixed, Maps, Spread, Thres
 _INFINITE = {"Infinity": math.inf, "-Infinity": -math.inf}
 _HINT = "work them out again: thresh solve FILE... -t SPEC --json"
 _MAP = "write them to a map, and use that: thresh solve FILE -t SPEC -o MAP, then -t @MAP"
+_FIT = ("scope", "ties", "scale", "offset", "at_least", "at_most", "ignore_zero", "estimate_mask", "bins")
+
+
+class About(NamedTuple):
+    """A file, and shapes and dtypes of the tensors in it that a rule works on, by name."""
+
+    file: str
+    tensors: Mapping[str, tuple[tuple[int, ...], str]]
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,27 @@ class ReportThreshold(Threshold):
                 f"{self.path} has no threshold for --{tensor.slot}", hint="use a report of the same rule, or of solve"
             )
         return [self._of(entry, tensor, maps) for entry in entries]
+
+    def asked(self, slot: str, about: About, maps: Maps) -> Mapping[str, object]:
+        """What was asked for, and how, when the report was made of this file: of one of its name, whose tensors had
+        these shapes and dtypes. Empty where it was made of others."""
+        report = maps.report(self.path)
+        (params,) = _objects([report.get("params")]) or [{}]
+        plain = {name: value for name, value in params.items() if isinstance(value, str | int | float)}
+        asked = plain.get(slot, plain.get("threshold"))
+        files = _objects(report.get("files"))
+        same = [file for file in files if file.get("input") == about.file]
+        same = same or [file for file in files if _last(str(file.get("input"))) == _last(about.file)]
+        held = _objects(same[0].get("tensors")) if len(same) == 1 else []
+        known = {str(item.get("name")): (item.get("shape"), item.get("dtype")) for item in held}
+        if not about.tensors or not isinstance(asked, str) or asked.startswith("@"):
+            return {}
+        if any(known.get(name) != (list(shape), dtype) for name, (shape, dtype) in about.tensors.items()):
+            return {}
+        fit = {name: plain[name] for name in _FIT if name in plain}
+        if "estimate_mask" in fit:
+            fit["estimate_mask"] = _last(str(fit["estimate_mask"]))
+        return {slot: asked, **fit}
 
     def _of(self, entry: Mapping[str, Any], tensor: Fitted, maps: Maps) -> Fixed | Spread:
         """A threshold of the report as this tensor's."""
