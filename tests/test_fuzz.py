@@ -46,7 +46,7 @@ def _failing(numbers: range) -> list[running.Failure]:
         return "refused"
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(READERS, "npy", readers.Reader("npy", lambda folder: {"a": bytes(90)}, _grown, ask, ()))
+        patch.setitem(READERS, "npy", readers.Reader("npy", lambda folder: {"a": bytes(90)}, _grown, ask, ""))
         return running.fuzz("npy", 5, numbers).failures
 
 

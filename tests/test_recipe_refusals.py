@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.files import write_codes
 from tests.harness import Ran, refused, thresh
+from threshcli.dtypes import DTYPES
 
 
 @pytest.fixture
@@ -75,6 +77,7 @@ WRONG: list[tuple[str, str]] = [
     ('rule = "hard"\nthreshold = "{t}"\n[variables]\nt = [1]', "variable t is a list or a table"),
     ('pack = "bytes"\nrule = "hard"\nthreshold = 1', "pack is 'bytes'"),
     ("a = " + "[" * 3000, "is no recipe: "),
+    ("a = 1e" + "9" * 30, "is no number that can be used"),
 ]
 
 
@@ -112,6 +115,7 @@ def test_settings_that_cannot_be_meant_are_refused(words: tuple[str, ...], said:
     [
         ("[1]", "holds no recipe"),
         ("{", "holds no recipe: "),
+        ('{"threshold": -1.5e' + "9" * 30 + "}", "is no number that can be used"),
         ("[" * 100_000, "holds no recipe: "),
         ('{"schema": "thresh.info/1"}', "holds no recipe\nhint: take a report of a rule"),
         ('{"schema": "thresh.report/1"}', "holds no recipe"),
@@ -127,3 +131,11 @@ def test_what_is_no_recipe_file_is_named(folder: Path) -> None:
     Path("r.toml").write_bytes(b"\xff\xfe")
     refused(thresh("run", "r.toml", "x.npy", "-n"), 2, "r.toml: is no recipe: ")
     refused(thresh("run", "x.npy", "r.toml", "-n"), 2, "x.npy: has no recipe in it")
+
+
+def test_a_pattern_that_later_versions_may_take_for_another_is_taken_without_a_word(folder: Path) -> None:
+    """Python warns of it, which is nothing that the user of a recipe can do anything about."""
+    write_codes(folder / "x.safetensors", {"a": (DTYPES["float32"], [0])})
+    Path("r.toml").write_text("rule = 'hard'\nthreshold = 1\nregex = '[[a]'\n")
+    ran = thresh("run", "r.toml", "x.safetensors", "-n")
+    assert (ran.status, ran.err) == (0, "")

@@ -124,6 +124,15 @@ def test_what_has_no_elements_needs_no_threshold(scope: str, tmp_path: Path) -> 
         assert (tmp_path / "y.npy").read_bytes() == (tmp_path / "z.npy").read_bytes()
 
 
+def test_a_tensor_without_elements_may_have_any_number_of_indices(tmp_path: Path) -> None:
+    """A file of a hundred bytes claims as many rows as there are numbers for, none of which needs a threshold."""
+    np.save(tmp_path / "x.npy", np.zeros((1 << 60, 0), np.int8))
+    each = ("-t", "p90", "--scope", "axis:0")
+    assert thresh("hard", tmp_path / "x.npy", *each, "-o", tmp_path / "y.npy").status == 0
+    assert np.load(tmp_path / "y.npy").shape == (1 << 60, 0)
+    assert thresh("solve", tmp_path / "x.npy", *each, "--json").status == 0
+
+
 def test_a_line_of_solve_is_a_line_whatever_the_name(tmp_path: Path) -> None:
     """Names are escaped: they come from files."""
     save_file({"a\x1b[31m\nb\tc": np.ones(3), "d": np.ones(2)}, tmp_path / "x.safetensors")

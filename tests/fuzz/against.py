@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import struct
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -23,12 +22,19 @@ Judge = Callable[[bytes, Contents], bool]
 """Whether a library accepts a file, too; Broken if it then reads other values."""
 
 
+def _loaded(data: bytes) -> Any:
+    """What NumPy or torch makes of a file; they let out many kinds of exception."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Python 2, of products that overflow, of other protocols
+        if data[:6] == b"\x93NUMPY":
+            return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+        return torch.load(io.BytesIO(data), weights_only=True)
+
+
 def npy(data: bytes, contents: Contents) -> bool:
     (tensor,) = contents.tensors
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of headers of Python 2, and of products that overflow
-            found = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+        found = _loaded(data)
     except Exception:  # NumPy lets out many kinds
         return False
     if found.shape != tensor.shape or found.dtype.itemsize != tensor.dtype.itemsize:
@@ -78,12 +84,6 @@ def pt(data: bytes, contents: Contents) -> bool:
     return True
 
 
-def _loaded(data: bytes) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of other protocols
-        return torch.load(io.BytesIO(data), weights_only=True)
-
-
 def _alike(found: torch.Tensor, dtype: str, shape: tuple[int, ...]) -> bool:
     return str(found.dtype) == f"torch.{dtype}" and tuple(found.shape) == shape
 
@@ -128,7 +128,7 @@ def check_binary(given: bytes, made: bytes, kind: str) -> None:
 
 
 def _array(data: bytes) -> dict[str, Any]:
-    found = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+    found = _loaded(data)
     return {"": found} if found.dtype.kind == "f" else {}
 
 
@@ -144,13 +144,9 @@ def _leaves(data: bytes) -> dict[str, Any]:
     return {name: item.detach().numpy() for name, item in _tensors(root) if item.dtype in plain}
 
 
-def readable(data: bytes) -> bool:
-    """Whether the libraries take a file for one of their own."""
-    if data[:6] == b"\x93NUMPY":
-        np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
-    elif data[:4] == b"PK\x03\x04":
+def readable(data: bytes) -> None:
+    """An exception unless the libraries take a file for one of their own."""
+    if data[:6] == b"\x93NUMPY" or data[:4] == b"PK\x03\x04":
         _loaded(data)
     else:
-        (length,) = struct.unpack_from("<Q", data)
-        return bool(deserialize(data) or length)
-    return True
+        deserialize(data)

@@ -126,6 +126,18 @@ def structure(random: Random, data: bytes) -> bytes:
     return b"".join(steps)
 
 
+def _renamed(random: Random, data: bytes) -> bytes:
+    """A pickle of other texts: keys, and now and then what they must not be."""
+    steps = [(step.name, place) for step, _, place in pickletools.genops(data) if place is not None]
+    ends = [place for _, place in steps[1:]] + [len(data)]
+    parts = [data[place:end] for (_, place), end in zip(steps, ends, strict=True)]
+    texts = [index for index, (name, _) in enumerate(steps) if name == "BINUNICODE"]
+    for index in texts:
+        if len(parts[index]) > 6 and random.random() < 0.2 and parts[index][5:] not in (b"storage", b"cpu"):
+            parts[index] = random.choice(_VALUES)
+    return b"".join(parts)
+
+
 def _unpacked(data: bytes) -> _Records:
     with zipfile.ZipFile(io.BytesIO(data)) as file:
         return [(entry.filename, file.read(entry)) for entry in file.infolist()]
@@ -201,7 +213,8 @@ def pt(random: Random, data: bytes) -> bytes:
         return _directory(random, data)
     if action < 7:
         place = next(index for index, (name, _) in enumerate(records) if name.endswith("/data.pkl"))
-        records[place] = records[place][0], structure(random, records[place][1])
+        change = _renamed if action == 6 else structure
+        records[place] = records[place][0], change(random, records[place][1])
     else:
         for _ in range(random.choice((1, 1, 2))):
             if records:

@@ -57,8 +57,14 @@ class Reader:
     seeds: Callable[[Path], Seeds]
     lie: Damage
     ask: Callable[[Path, bytes], Outcome]
-    commands: Sequence[str]
+    commands: str
+    """One a line."""
     share: float = 0.06
+
+    @property
+    def calls(self) -> list[list[str]]:
+        """The words of each command line."""
+        return [line.split() for line in self.commands.splitlines() if line]
 
     def case(self, random: Random, known: Seeds) -> tuple[str, bytes]:
         """The name of a seed, and what was made of it."""
@@ -80,8 +86,8 @@ class Reader:
         file = bench.folder / f"case.{self.extension}"
         file.write_bytes(data)
         outcome = self.ask(file, data)
-        if random.random() < self.share or (outcome != "refused" and random.random() < 2 * self.share):
-            words = random.choice(self.commands).split()
+        if random.random() < self.share or (outcome != "refused" and random.random() < 10 * self.share):
+            words = random.choice(self.calls)
             made = bench.run(file, words)
             for path in made:
                 if path.suffix in (".npy", ".pt", ".safetensors") and outcome == "accepted" and words[0] == "binary":
@@ -130,66 +136,74 @@ def _recipe(file: Path, data: bytes) -> Outcome:
     return "accepted"
 
 
-_LOOKING = (
-    "info {FILE}",
-    "info {FILE} --json",
-    "check {FILE}",
-    "check {FILE} --json",
-    "stats {FILE}",
-    "diff {FILE} {FILE}",
-)
-_RULES = (
-    *(
-        "binary {FILE} -t 0.5 -n",
-        "gradient {FILE} -t zero50% -o {OUT}/y.safetensors",
-        "binary {FILE} -t 1 -o {OUT}/y.pt",
-    ),
-    *(
-        "soft {FILE} -t 0.5 -o {OUT}/y.npy",
-        "hard {FILE} -t p50 --scope file --out-dtype float32 -o {OUT}/y.safetensors",
-    ),
-    *(
-        "binary {FILE} -t 0 --pack bits -o {OUT}/y.safetensors",
-        "gradient {FILE} -t 1 --pack bitmask -o {OUT}/y.safetensors",
-    ),
-)
-_UNPACK = ("unpack {FILE} -n", "unpack {FILE} -o {OUT}/y.safetensors", "unpack {FILE} -o {OUT}/y.pt")
+_LOOKING = """
+info {FILE}
+info {FILE} --json
+check {FILE}
+check {FILE} --json
+stats {FILE}
+diff {FILE} {FILE}
+hist {FILE} -t otsu
+sweep {FILE} -t 0,p50
+solve {FILE} -t energy90% --json
+"""
+_WRITING = """
+binary {FILE} -t 0.5 -n
+binary {FILE} -t 1 -o {OUT}/y.pt
+binary {FILE} -t 0 --pack bits -o {OUT}/y.safetensors
+binary {FILE} -t local-mean:3 -o {OUT}/y.pt
+gradient {FILE} -t zero50% -o {OUT}/y.safetensors
+gradient {FILE} -t 1 --pack bitmask -o {OUT}/y.safetensors
+hard {FILE} -t p50 --scope file --out-dtype float32 -o {OUT}/y.safetensors
+soft {FILE} -t 0.5 -o {OUT}/y.npy
+levels {FILE} -t multiotsu:3 -o {OUT}/y.pt
+nm {FILE} -t 2:4 --partial -o {OUT}/y.safetensors
+hysteresis {FILE} --low 0 --high 1 -o {OUT}/y.npy
+clamp {FILE} --low p10 --high p90 --scope axis:0 -o {OUT}/y.pt --sidecar -q
+replace {FILE} -t 0.5 --value nan -o {OUT}/y.pt --json
+run {FILE} {FILE} -n
+unpack {FILE} -o {OUT}/y.safetensors
+"""
+_UNPACKING = """
+unpack {FILE} -n
+unpack {FILE} -o {OUT}/y.safetensors
+unpack {FILE} -o {OUT}/y.pt
+unpack {FILE} -o {OUT}/y.safetensors
+unpack {FILE} -o {OUT}/y.pt
+binary {FILE} -t 0 -o {OUT}/y.safetensors
+info {FILE}
+"""
+_RUNNING = """
+run {FILE} {OTHER} -n
+run {FILE} {OTHER} -o {OUT}/y.safetensors
+run {FILE} {OTHER} -o {OUT}/y.pt --sidecar
+"""
+_REPORTED = """
+gradient {OTHER} -t @{FILE} -o {OUT}/y.safetensors
+band {OTHER} --low @{FILE} --high 2 -n
+levels {OTHER} -t @{FILE} -n
+run {FILE} {OTHER} -n
+solve {OTHER} -t @{FILE}
+hist {OTHER} -t @{FILE}
+sweep {OTHER} -t @{FILE}
+"""
+_CHECKPOINT = """
+binary {FILE} -t 0 -k *.weight -O {OUT} -q
+gradient {FILE} -t p50 --pack bitmask -k *proj* -O {OUT} -q
+"""
 
 
-def _binary(extension: str) -> Sequence[str]:
-    return (*("binary {FILE} -t 0.5 -o {OUT}/y." + extension,) * 6, *_LOOKING, *_RULES, *_UNPACK)
+def _binary(extension: str) -> str:
+    return f"binary {{FILE}} -t 0.5 -o {{OUT}}/y.{extension}\n" * 8 + _LOOKING + _WRITING
 
-
-_RUN = (
-    "run {FILE} {OTHER} -n",
-    "run {FILE} {OTHER} -o {OUT}/y.safetensors",
-    "run {FILE} {OTHER} -o {OUT}/y.pt --sidecar",
-)
-_BY_REPORT = (
-    *(
-        "gradient {OTHER} -t @{FILE} -o {OUT}/y.safetensors",
-        "band {OTHER} --low @{FILE} --high 2 -n",
-        "run {FILE} {OTHER} -n",
-    ),
-    *(
-        "levels {OTHER} -t @{FILE} -n",
-        "solve {OTHER} -t @{FILE}",
-        "hist {OTHER} -t @{FILE}",
-        "sweep {OTHER} -t @{FILE}",
-    ),
-)
-_CHECKPOINT = (
-    "binary {FILE} -t 0 -k *.weight -O {OUT} -q",
-    "gradient {FILE} -t p50 --pack bitmask -k *proj* -O {OUT} -q",
-)
 
 READERS = {
     "npy": Reader("npy", seeds.npy, arrays.npy, _container, _binary("npy")),
     "safetensors": Reader("safetensors", seeds.safetensors, structured.safetensors, _container, _binary("safetensors")),
     "pt": Reader("pt", seeds.pt, archives.pt, _container, _binary("pt")),
-    "packed": Reader("safetensors", seeds.packed, structured.safetensors, _container, _UNPACK, 0.3),
-    "index": Reader("index.json", seeds.index, structured.json_text, _index, (*_LOOKING, *_CHECKPOINT)),
-    "recipe": Reader("toml", seeds.recipe, recipes.toml, _recipe, _RUN, 0.15),
-    "report": Reader("json", seeds.report, structured.json_text, _report, _BY_REPORT, 0.25),
-    "sidecar": Reader("thresh.json", seeds.sidecar, structured.json_text, _recipe, _RUN, 0.15),
+    "packed": Reader("safetensors", seeds.packed, structured.safetensors, _container, _UNPACKING, 0.2),
+    "index": Reader("index.json", seeds.index, structured.json_text, _index, _LOOKING + _CHECKPOINT),
+    "recipe": Reader("toml", seeds.recipe, recipes.toml, _recipe, _RUNNING, 0.1),
+    "report": Reader("json", seeds.report, structured.json_text, _report, _REPORTED, 0.2),
+    "sidecar": Reader("thresh.json", seeds.sidecar, structured.json_text, _recipe, _RUNNING, 0.1),
 }

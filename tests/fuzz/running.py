@@ -91,8 +91,8 @@ def _warm_up(reader: Reader, bench: Bench, known: dict[str, bytes]) -> None:
         file = bench.folder / f"case.{reader.extension}"
         file.write_bytes(data)
         reader.ask(file, data)
-    for words in reader.commands:
-        bench.run(file, words.split())
+    for words in reader.calls:
+        bench.run(file, words)
     gc.collect()
 
 

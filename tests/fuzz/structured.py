@@ -30,7 +30,19 @@ TEXTS = (
         "F8_E8M0",
         "F6_E2M3",
     ),
-    *("float32", "bool", "otsu", "p50", "top3", "zero50%", "@x.npy", "mean:3", "1-2", "local:999999999", "a.weight"),
+    *(
+        "float32",
+        "bool",
+        "otsu",
+        "p50",
+        "top3",
+        "zero50%",
+        "@x.npy",
+        "local-mean:3",
+        "1-2",
+        "local-median:999999999",
+        "a.weight",
+    ),
 )
 _DEEP = 3000
 
@@ -107,10 +119,29 @@ def json_text(random: Random, data: bytes) -> bytes:
     return told(random, tree).encode("utf-8", "surrogatepass")
 
 
+def _told_strangely(random: Random, tree: Any, rest: bytes) -> bytes:
+    """A sound file of strange names, and metadata that means something, or should."""
+    told = tree.setdefault("__metadata__", {})
+    sound = dict(told)
+    renamed = {name if name in told else random.choice((name, random.choice(TEXTS))): tree[name] for name in tree}
+    renamed["__metadata__"] = told
+    for _ in range(random.randint(0, 3)):
+        key = random.choice(("thresh", "thresh.bits", "thresh.bitmask", random.choice(TEXTS), *told))
+        old = sound.get(key, "")
+        old = old if old.startswith("{") else '{"rule": "hard", "threshold": "0.5", "before": []}'
+        told[key] = random.choice((json_text(random, old.encode()).decode("utf-8", "replace"), random.choice(TEXTS)))
+    if len(renamed) < len(tree):  # two of one name: what is left would have holes
+        renamed = {**tree, "__metadata__": told}
+    text = json.dumps(renamed, ensure_ascii=False).encode("utf-8", "replace")
+    return len(text).to_bytes(8, "little") + text + rest
+
+
 def safetensors(random: Random, data: bytes) -> bytes:
     """A safetensors file whose header lies, of the right length or nearly."""
     length = int.from_bytes(data[:8], "little")
     tree, rest = json.loads(data[8 : 8 + length]), data[8 + length :]
+    if random.random() < 0.3:
+        return _told_strangely(random, tree, rest)
     for _ in range(random.choice((0, 1, 1, 2, 4))):
         change(random, tree)
     text = told(random, tree).encode("utf-8", "surrogatepass")

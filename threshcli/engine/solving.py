@@ -95,12 +95,11 @@ class Solver:
         return Fixed(spec, answer.values[0], answer.above, answer)
 
     def _along(self, item: TensorPlan, piece: Piece, axis: int) -> dict[str, Fixed | Spread]:
-        """A threshold for each index along an axis."""
-        count = item.tensor.shape[axis]
+        """A threshold for each index along an axis; one that is nobody's where a tensor has no elements, since it may
+        have any number of indices."""
         if not piece.view.elements:
-            return {
-                slot: Spread(source.text, axis, (nobody(source),) * count) for slot, source in self._sources.items()
-            }
+            return {slot: self._fixed(slot, nobody(source), 0, item) for slot, source in self._sources.items()}
+        count = item.tensor.shape[axis]
         fit, size = self.step.fit, piece.view.elements // count
         terms = fit.terms(self.step.rule.magnitude)
         studies = [[source.begin(terms, {piece.dtype}) for source in self._sources.values()] for _ in range(count)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -265,7 +266,8 @@ def _patterns(texts: Iterable[str]) -> tuple[re.Pattern[str], ...]:
         try:
             if len(text) > _LONGEST_PATTERN:
                 raise re.error("it is too long")
-            found.append(re.compile(text))
+            with warnings.catch_warnings(action="ignore"):  # of what a later Python may take for something else
+                found.append(re.compile(text))
         except (re.error, RecursionError, OverflowError) as error:
             hint = "in TOML write it in single quotes: regex = '.*\\.scale'"
             raise UsageError(f"regex {text[:80]!r} is no regular expression: {error}", hint=hint) from error

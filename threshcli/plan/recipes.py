@@ -83,7 +83,7 @@ def _noted(path: str) -> Mapping[str, Any]:
 
 def _from_toml(raw: bytes) -> Mapping[str, Any]:
     try:
-        return tomllib.loads(raw.decode("utf-8-sig"), parse_float=Decimal)
+        return tomllib.loads(raw.decode("utf-8-sig"), parse_float=_number)
     except (ValueError, RecursionError) as error:
         hint = "a recipe is TOML, or an output, report or sidecar of thresh; it comes before the files"
         raise UsageError(f"is no recipe: {error}", hint=hint) from error
@@ -91,7 +91,7 @@ def _from_toml(raw: bytes) -> Mapping[str, Any]:
 
 def _from_json(raw: bytes) -> Mapping[str, Any]:
     try:
-        found = json.loads(raw, parse_float=Decimal)
+        found = json.loads(raw, parse_float=_number)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"holds no recipe: {error}", hint="it has to be of thresh, or like what it writes") from error
     if isinstance(found, dict) and "schema" in found:
@@ -99,6 +99,14 @@ def _from_json(raw: bytes) -> Mapping[str, Any]:
     if not isinstance(found, dict):
         raise UsageError("holds no recipe", hint="take a report of a rule or of run, written with --json")
     return found
+
+
+def _number(text: str) -> Decimal:
+    """A number as it is written; ValueError for an exponent that is beyond all of them."""
+    try:
+        return Decimal(text)
+    except ArithmeticError as error:
+        raise ValueError(f"{text[:40]} is no number that can be used") from error
 
 
 def _finder(path: str, *, named: bool) -> Callable[[str], str]:
