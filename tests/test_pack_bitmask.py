@@ -258,3 +258,15 @@ def test_several_steps_are_packed_as_one(tmp_path: Path) -> None:
     dense, small = (raw_tensors(tmp_path / f"{name}.safetensors") for name in ("dense", "small"))
     assert from_bitmask(small, "a") == dense["a.weight"].data
     refused(thresh(*call, "-n", "--pack", "bits"), 2, "masks of 0 and 1")
+
+
+def test_rows_without_elements_do_not_fill_the_disk(tmp_path: Path) -> None:
+    """A header may claim any number of them; few are packed as any others."""
+    for rows, status in ((1 << 10, 0), (1 << 40, 2), (1 << 60, 2)):
+        header = f'{{"a.weight":{{"dtype":"F32","shape":[{rows},0],"data_offsets":[0,0]}}}}'.encode()
+        (tmp_path / "x.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+        out = tmp_path / f"{rows}.safetensors"
+        ran = thresh("gradient", tmp_path / "x.safetensors", "-t", "0", "--pack", "bitmask", "-o", out)
+        assert ran.status == status, ran.err
+        assert out.exists() == (not status)
+    refused(ran, 2, "nothing can be packed", "it has rows and no elements")

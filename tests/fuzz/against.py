@@ -89,7 +89,9 @@ def _alike(found: torch.Tensor, dtype: str, shape: tuple[int, ...]) -> bool:
 
 
 def _bits(tensor: torch.Tensor) -> bytes:
-    """The elements; of long ones not byte by byte."""
+    """The elements, bools as they are stored (a copy has no others than 0 and 1); of long ones not byte by byte."""
+    if tensor.dtype is torch.bool:
+        tensor = tensor.detach().view(torch.uint8)
     if tensor.numel() < 1000:
         return bits(tensor)
     dense = tensor.detach().clone(memory_format=torch.contiguous_format)
@@ -134,7 +136,7 @@ def _array(data: bytes) -> dict[str, Any]:
 
 def _views(data: bytes) -> dict[str, Any]:
     kinds = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
-    found = [(name, item) for name, item in deserialize(data) if item["dtype"] in kinds]
+    found = [(name, item) for name, item in deserialize(data) if item["dtype"] in kinds and item["data"]]
     return {name: np.frombuffer(item["data"], kinds[item["dtype"]]).reshape(item["shape"]) for name, item in found}
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from tests.harness import Ran
 from tests.pt_files import Bytes, elements
 from threshcli.containers.base import Contents, Tensor
+from threshcli.errors import SomeFailed
 
 SECONDS = 2.0
 _PATIENCE = 30.0
@@ -107,7 +108,9 @@ def check_told(ran: Ran, leftovers: list[str]) -> None:
     said = f"exit status {ran.status}, {ran.err[:4000]}"
     if ran.status not in ENDINGS or "Traceback" in ran.err:
         raise Broken(said)
-    if ran.status > 1 and (not ran.err.startswith("thresh: error: ") or leftovers):
+    if ran.status > 1 and not any(line.startswith("thresh: error: ") for line in ran.lines):
+        raise Broken(f"no error; {said}")
+    if ran.status > 1 and ran.status != SomeFailed.exit_code and leftovers:
         raise Broken(f"left {leftovers} behind; {said}")
     if any(not line.startswith(("thresh: ", "hint: ")) or len(line) > _LONGEST_LINE for line in ran.lines):
         raise Broken(f"strange or endless lines; {said}")

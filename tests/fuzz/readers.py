@@ -36,14 +36,17 @@ class Bench:
         """A command line; gives its outputs, which there are only if it did all it was asked for."""
         for path in self.out.iterdir():
             path.unlink()
-        before = listed(self.folder)
-        put = {"FILE": str(file), "OTHER": str(self.folder / "x.safetensors"), "OUT": str(self.out)}
+        before, content = listed(self.folder), file.read_bytes()
+        put = {"FILE": file, "OTHER": self.folder / "x.safetensors", "OUT": self.out}
+        put["INDEX"] = self.folder / "model.safetensors.index.json"
         made = [word.format(**put) for word in words]
         ran = thresh(*made)
         if ran.status == 70:
             ran = thresh(*made, "--debug")
         if listed(self.folder) != before:
             raise Broken(f"left {set(listed(self.folder)) - set(before)} beside the input")
+        if (ran.status or "--in-place" not in words) and file.read_bytes() != content:
+            raise Broken(f"changed its input, with status {ran.status}")
         check_told(ran, listed(self.out))
         return sorted(self.out.iterdir())
 
@@ -163,6 +166,12 @@ clamp {FILE} --low p10 --high p90 --scope axis:0 -o {OUT}/y.pt --sidecar -q
 replace {FILE} -t 0.5 --value nan -o {OUT}/y.pt --json
 run {FILE} {FILE} -n
 unpack {FILE} -o {OUT}/y.safetensors
+hard {FILE} -t p50 --scope axis:0 -o {OUT}/y.safetensors
+binary {FILE} -t 0.5 --in-place -q
+hard {OTHER} -t @{FILE} -o {OUT}/y.safetensors
+binary {OTHER} -t otsu --estimate-mask {FILE} -o {OUT}/y.safetensors
+diff {FILE} {OTHER} --json
+unpack {OTHER} --like {FILE} -n
 """
 _UNPACKING = """
 unpack {FILE} -n
@@ -193,6 +202,17 @@ gradient {FILE} -t p50 --pack bitmask -k *proj* -O {OUT} -q
 """
 
 
+_SHARDED = """
+info {INDEX}
+check {INDEX}
+diff {INDEX} {INDEX}
+solve {INDEX} -t p50 --scope global
+binary {INDEX} -t 0 -O {OUT} -q
+gradient {INDEX} -t p50 --pack bitmask -k *.weight -O {OUT} -q
+hard {INDEX} -t zero50% --scope file -k *.weight -O {OUT} --json
+"""
+
+
 def _binary(extension: str) -> str:
     return f"binary {{FILE}} -t 0.5 -o {{OUT}}/y.{extension}\n" * 8 + _LOOKING + _WRITING
 
@@ -202,6 +222,7 @@ READERS = {
     "safetensors": Reader("safetensors", seeds.safetensors, structured.safetensors, _container, _binary("safetensors")),
     "pt": Reader("pt", seeds.pt, archives.pt, _container, _binary("pt")),
     "packed": Reader("safetensors", seeds.packed, structured.safetensors, _container, _UNPACKING, 0.2),
+    "shard": Reader("safetensors", seeds.shard, structured.safetensors, _container, _SHARDED, 0.1),
     "index": Reader("index.json", seeds.index, structured.json_text, _index, _LOOKING + _CHECKPOINT),
     "recipe": Reader("toml", seeds.recipe, recipes.toml, _recipe, _RUNNING, 0.1),
     "report": Reader("json", seeds.report, structured.json_text, _report, _REPORTED, 0.2),

@@ -30,6 +30,7 @@ def _array(value: Any, version: tuple[int, int] | None = None) -> bytes:
 
 def npy(folder: Path) -> Seeds:
     """Arrays of every dtype, both orders of bytes and of axes, all three versions of the header."""
+    _weights(folder)
     kinds = ["f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "c8", "c16", "?"]
     found = {kind: _array(np.arange(7).astype(kind)) for kind in kinds}
     found |= {f">{kind}": _array(np.arange(6).reshape(2, 3).astype(f">{kind}")) for kind in kinds}
@@ -47,6 +48,7 @@ def npy(folder: Path) -> Seeds:
 def safetensors(folder: Path) -> Seeds:
     """Every dtype, no and many tensors, metadata, scalars and tensors without elements."""
     path = folder / "seed.safetensors"
+    _weights(folder)
     codes = {code: (DTYPES[name], list(range(6))) for name, code in CODES.items() if name != "bool"}
     write_codes(path, {**codes, "BOOL": (DTYPES["bool"], [0, 1, 1, 0])}, metadata={"format": "pt", "é": "\n"})
     found = {"every dtype": path.read_bytes(), "none": save({}), "none, told": save({}, {"a": "b"})}
@@ -60,6 +62,7 @@ def safetensors(folder: Path) -> Seeds:
 
 def pt(folder: Path) -> Seeds:
     """Nested and tied tensors, views, optimizers, every dtype, other protocols."""
+    _weights(folder)
     torch.manual_seed(3)
     base = torch.randn(4, 6)
     tied = {"a": base, "b": [base, {"c": base.t()}], "again": (base, base[1:, ::2])}
@@ -104,6 +107,17 @@ def index(folder: Path) -> Seeds:
     document = json.loads(path.read_text())
     again = {"weight_map": dict(reversed(document["weight_map"].items()))}
     return {"index": path.read_bytes(), "without metadata": json.dumps(again).encode()}
+
+
+def shard(folder: Path) -> Seeds:
+    """A shard of a checkpoint, whose index and other shard lie beside it."""
+    mine = {f"layer.{number}.weight": torch.randn(4, 6) for number in range(3)}
+    other = {"norm.weight": torch.ones(5)}
+    (folder / "other.safetensors").write_bytes(save(other))
+    weights = dict.fromkeys(mine, "case.safetensors") | dict.fromkeys(other, "other.safetensors")
+    document = {"metadata": {"total_size": 308}, "weight_map": weights}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(document))
+    return {"shard": save(mine), "told": save(mine, {"format": "pt"}), "more": save({**mine, "a": torch.ones(1)})}
 
 
 def _weights(folder: Path) -> Path:

@@ -45,6 +45,8 @@ TEXTS = (
     ),
 )
 _DEEP = 3000
+_EMPTY = ([0], [2**63 - 1, 0], [0, 2**40], [10**9, 0], [2**31, 2**31, 0], [0] * 64, [2**20, 0, 2**20], [3, 0])
+"""Shapes of no elements."""
 
 
 def strange(random: Random) -> Any:
@@ -122,9 +124,17 @@ def json_text(random: Random, data: bytes) -> bytes:
 def _told_strangely(random: Random, tree: Any, rest: bytes) -> bytes:
     """A sound file of strange names, and metadata that means something, or should."""
     told = tree.setdefault("__metadata__", {})
+    if random.random() < 0.3:
+        tree["none.weight"] = {
+            "dtype": random.choice(("F32", "U8", "BOOL")),
+            "shape": [0],
+            "data_offsets": [len(rest)] * 2,
+        }
     sound = dict(told)
     renamed = {name if name in told else random.choice((name, random.choice(TEXTS))): tree[name] for name in tree}
     renamed["__metadata__"] = told
+    for entry in [entry for entry in renamed.values() if len(set(entry.get("data_offsets", "ab"))) == 1]:
+        entry["shape"] = random.choice(_EMPTY)
     for _ in range(random.randint(0, 3)):
         key = random.choice(("thresh", "thresh.bits", "thresh.bitmask", random.choice(TEXTS), *told))
         old = sound.get(key, "")

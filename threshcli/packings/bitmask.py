@@ -22,6 +22,8 @@ _WEIGHT = ".weight"
 _PARTS = ("shape", "compressed", "bitmask", "row_offsets")
 _MARK = 4 * LEAF
 """Elements after which it is noted how many values came before."""
+_MOST_EMPTY = 1 << 10
+"""Rows without elements, of which a file may claim any number: each has an offset in the output."""
 
 Bools = npt.NDArray[np.bool_]
 
@@ -44,6 +46,8 @@ class Bitmask(Packing):
     def refusal(self, out: OutTensor) -> str | None:
         if len(out.shape) != 2:
             return "it is no matrix"
+        if out.shape[0] > _MOST_EMPTY and not out.shape[1]:
+            return "it has rows and no elements"
         return None if _is_weight(out.name) else "its name does not end in .weight"
 
     def pack(self, out: OutTensor, sizes: Sizes | None) -> Packed:
