@@ -261,3 +261,17 @@ def test_an_untouched_bin_shard_is_as_it_was_and_damage_in_it_is_found(tmp_path:
     assert "CRC-32" in ran.err
     assert index.name not in listed(tmp_path / "no")
     assert f"is not written: {index.parent / name} failed" in ran.err
+
+
+@pytest.mark.parametrize("half", [b"\\ud800", b"\xed\xa0\x80"])
+def test_half_a_character_in_an_index_is_written_as_it_can_be(index: Path, tmp_path: Path, half: bytes) -> None:
+    """JSON can tell of it, in ASCII or not; the index is written anew since it has another size."""
+    index.write_bytes(
+        index.read_bytes().replace(b'"note"', b'"' + half + b'"').replace(b'"total_size"', b'"total\\u005fsize"')
+    )
+    out = tmp_path / "out"
+    ran = thresh("gradient", index, "-t", CUT, "-k", "*.weight", "--out-dtype", "float64", "-O", out, "-q")
+    assert (ran.status, ran.err) == (0, "")
+    found = json.loads((out / index.name).read_bytes())
+    assert "\ud800" in found["metadata"]
+    assert found["metadata"]["total_size"] > json.loads(index.read_bytes())["metadata"]["total_size"]

@@ -115,6 +115,7 @@ def test_settings_that_cannot_be_meant_are_refused(words: tuple[str, ...], said:
     [
         ("[1]", "holds no recipe"),
         ("{", "holds no recipe: "),
+        ('{"rule": "levels", "threshold": ' + "[" * 300 + "]" * 300 + "}", "a list is within another one"),
         ('{"threshold": -1.5e' + "9" * 30 + "}", "is no number that can be used"),
         ("[" * 100_000, "holds no recipe: "),
         ('{"schema": "thresh.info/1"}', "holds no recipe\nhint: take a report of a rule"),

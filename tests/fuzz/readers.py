@@ -15,7 +15,7 @@ from tests.fuzz.seeds import Seeds
 from tests.harness import listed, thresh
 from threshcli import containers
 from threshcli.containers.base import Contents
-from threshcli.errors import InputError, UsageError
+from threshcli.errors import InputError, InternalError, UsageError
 from threshcli.plan.index import read_index
 from threshcli.plan.maps import read_report
 from threshcli.plan.recipes import read_recipe
@@ -34,14 +34,14 @@ class Bench:
 
     def run(self, file: Path, words: Sequence[str]) -> list[Path]:
         """A command line; gives its outputs, which there are only if it did all it was asked for."""
-        for path in self.out.iterdir():
-            path.unlink()
+        self.clear()
         before, content = listed(self.folder), file.read_bytes()
         put = {"FILE": file, "OTHER": self.folder / "x.safetensors", "OUT": self.out}
         put["INDEX"] = self.folder / "model.safetensors.index.json"
         made = [word.format(**put) for word in words]
         ran = thresh(*made)
-        if ran.status == 70:
+        if ran.status == InternalError.exit_code:  # where it was
+            self.clear()
             ran = thresh(*made, "--debug")
         if listed(self.folder) != before:
             raise Broken(f"left {set(listed(self.folder)) - set(before)} beside the input")
@@ -49,6 +49,11 @@ class Bench:
             raise Broken(f"changed its input, with status {ran.status}")
         check_told(ran, listed(self.out))
         return sorted(self.out.iterdir())
+
+    def clear(self) -> None:
+        """Take away what was put out before."""
+        for path in self.out.iterdir():
+            path.unlink()
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,10 @@ class Failure:
         """How to see it again, and what happened."""
         again = f"python -m tests.fuzz --reader {self.reader} --seed {self.seed} --first {self.number} --mutations 1"
         dump = self.data.hex(" ", 4) if len(self.data) <= 512 else self.data[:256].hex(" ", 4) + " ..."
-        return f"{self.reader}, made of {self.origin!r}, {len(self.data):,} bytes: {again}\n{dump}\n{self.what}"
+        lines = self.what.splitlines()
+        if len(lines) > 60:
+            lines[20:-30] = ["..."]
+        return "\n".join((f"{self.reader}, made of {self.origin!r}, {len(self.data):,} bytes: {again}", dump, *lines))
 
 
 @dataclass

@@ -148,7 +148,7 @@ _RECIPES = (
     'rule = "hard"\nthreshold = 0.5\ntensors = ["a.*", "b.weight"]\nscope = "axis:0"\n',
     'pack = "bits"\n[[rules]]\ntensors = "a.weight"\nrule = "binary"\nthreshold = "otsu"\n',
     '[[rules]]\nsteps = [{ rule = "clamp", low = -1, high = 1.5 }, { rule = "soft", threshold = 0.25 }]\n'
-    '[[rules]]\ntensors = "q*"\noptional = true\nrule = "levels"\nthresholds = [0, 1]\n',
+    '[[rules]]\ntensors = "q*"\noptional = true\nrule = "levels"\nthreshold = [0, 1]\n',
     'rule = "band"\nlow = "p10"\nhigh = "p90"\nout_dtype = "float16"\nignore_zero = true\nbins = 64\n',
 )
 

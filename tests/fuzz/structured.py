@@ -44,7 +44,6 @@ TEXTS = (
         "a.weight",
     ),
 )
-_DEEP = 3000
 _EMPTY = ([0], [2**63 - 1, 0], [0, 2**40], [10**9, 0], [2**31, 2**31, 0], [0] * 64, [2**20, 0, 2**20], [3, 0])
 """Shapes of no elements."""
 
@@ -105,9 +104,11 @@ def told(random: Random, tree: Any) -> str:
             text = text[: entry.end()] + ", " + entry[0] + text[entry.end() :]
     elif action == 1:
         opening, closing = random.choice(("[]", ('{"a":', "}")))
-        deep = random.choice((20, 130, _DEEP, 100_000))
-        place = random.choice([match.start() for match in re.finditer(r"\d+|null|\[", text)] or [0])
-        text = text[:place] + opening * deep + "0" + closing * deep + "," + text[place:]
+        deep = random.choice((20, 130, random.randint(300, 990), 3000, 100_000))
+        values = list(re.finditer(r"(?<=: )(?:-?\d[-+.\de]*|null|true|false|\"[^\"]*\")", text))
+        if values:
+            value = random.choice(values)
+            text = text[: value.start()] + opening * deep + "0" + closing * deep + text[value.end() :]
     elif action == 2:
         text = text.replace(" ", random.choice(("", "\n", "\t", "\v", "\u00a0")), random.randint(1, 5))
     return text

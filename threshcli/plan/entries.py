@@ -57,6 +57,8 @@ class Variables:
     def put(self, value: Any) -> Any:
         """A value with its variables replaced; a text that is nothing but one becomes what that is."""
         if isinstance(value, list):
+            if any(isinstance(one, list) for one in value):
+                raise UsageError("a list is within another one, which no option has", hint="write one list: [0.1, 0.2]")
             return [self.put(one) for one in value]
         if self.literal or not isinstance(value, str):
             return value

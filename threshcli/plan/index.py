@@ -74,7 +74,7 @@ class Index:
         if weights == old:
             return text
         wanted = {**json.loads(text), "weight_map": weights}
-        return json.dumps(wanted, indent=2, ensure_ascii=self.text.isascii()).encode() + b"\n"
+        return _text(wanted, is_ascii=self.text.isascii())
 
     def resized(self, total: int) -> bytes:
         """Its text with another `total_size`, if it has one; nothing else of it changes."""
@@ -87,7 +87,7 @@ class Index:
             text = self.text[: match.start()] + number + self.text[match.end() :]
             if json.loads(text) == wanted:
                 return text
-        return json.dumps(wanted, indent=2, ensure_ascii=False).encode() + b"\n"
+        return _text(wanted, is_ascii=False)
 
 
 def read_index(path: str) -> Index:
@@ -115,6 +115,14 @@ def members(path: str) -> list[str]:
         return [*read_index(path).shards, path]
     except ThreshError:
         return [path]
+
+
+def _text(document: Mapping[str, Any], *, is_ascii: bool) -> bytes:
+    """An index written anew; in ASCII if that is wanted, or if it has half a character somewhere, as JSON can."""
+    try:
+        return json.dumps(document, indent=2, ensure_ascii=is_ascii).encode() + b"\n"
+    except UnicodeEncodeError:
+        return _text(document, is_ascii=True)
 
 
 def _document(text: bytes) -> dict[str, Any]:
