@@ -117,6 +117,15 @@ def safetensors_naive(source: str, target: str) -> None:
     save_file(tensors, target)
 
 
+def safetensors_naive_torch(source: str, target: str) -> None:
+    """Load, where, save, with torch."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    tensors = {name: torch.where(x.abs() > 0.5, x, torch.zeros_like(x)) for name, x in load_file(source).items()}
+    save_file(tensors, target)
+
+
 def _show(*values: Any) -> None:
     sys.stdout.write(" ".join(str(float(value)) for value in values) + "\n")
 
@@ -134,6 +143,7 @@ PEERS: dict[str, Callable[[str, str], None]] = {
         kthvalue_script,
         copy_loop,
         safetensors_naive,
+        safetensors_naive_torch,
     )
 }
 
