@@ -10,11 +10,13 @@ import pytest
 from tests.test_report_examples import EXAMPLES, file, tensor
 from tests.test_report_examples import run as made
 from threshcli.report import render
+from threshcli.report.grid import Layout, laid
 from threshcli.report.sheets import sheet
 from threshcli.report.spool import Spool
+from threshcli.report.summary import Summary
 from threshcli.report.tally import Tally
 from threshcli.report.terminal import Terminal
-from threshcli.results import RunResult
+from threshcli.results import RunResult, ThresholdUsed
 
 
 def streamed(result: RunResult, kind: Any) -> str:
@@ -54,6 +56,33 @@ def test_long_tables_are_laid_out_by_their_first_rows(monkeypatch: pytest.Monkey
     rows = shown.splitlines()[2:103]
     assert len({len(row) for row in rows[:100]}) == 1, "as wide as each other"
     assert rows[100].startswith("a-much-longer-name.npy  ")
+
+
+@pytest.mark.parametrize("colour", [False, True])
+@pytest.mark.parametrize("room", [2, 1024])
+def test_a_row_is_the_same_whatever_rows_there_were_before(
+    room: int, colour: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cells that repeat are kept: those of a tensor that differs in one thing are others."""
+    monkeypatch.setattr("threshcli.report.grid._MOST_KNOWN", room)
+    one = tensor()
+    kinds = [
+        one,
+        replace(one, shape=(12, 1), elements=12),
+        replace(one, dtype="int8", out_dtype="bool"),
+        replace(one, threshold=ThresholdUsed(spec="p90", value=0.25, worked_out=True)),
+        replace(one, nan=3, inf=1),
+        replace(one, applied=False, reason="not selected", selected=None, kept=None, nan=None, inf=None),
+        replace(one, applied=False, packing="bits"),
+    ]
+    files = [file(f"{n:03}.npy", kinds[n * n % len(kinds)], output=f"out/{n:03}.npy") for n in range(60)]
+    summary = Summary(made(*files))
+    layout = laid(summary.columns, summary.rows, Terminal(colour=colour))
+    assert layout is not None
+    for item in files:
+        (row,) = Summary(summary.run).of(item)
+        fresh = Layout(*(getattr(layout, name) for name in ("columns", "terminal", "placed", "brief", "joints")))
+        assert [layout.lines(each) for each in summary.of(item)] == [fresh.lines(row)]
 
 
 def test_a_spool_gives_back_what_it_got(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 from threshcli.results import Scalar
 
@@ -35,6 +36,7 @@ def counted(value: int, noun: str) -> str:
     return f"{count(value)} {noun}{'' if value == 1 else 's'}"
 
 
+@lru_cache(maxsize=4096, typed=True)  # of many small tensors alike the shares are the same again and again
 def percent(part: float, whole: float) -> str:
     """A share with one decimal; `0%` and `100%` stand for none and all, and for nothing else."""
     if whole == 0 or not math.isfinite(whole) or not math.isfinite(2000 * (part / whole)):

@@ -9,6 +9,7 @@ of this; laying out here also spares a report its import (70 ms, a third of a ru
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from threshcli.report.figures import NOTHING
@@ -17,6 +18,7 @@ from threshcli.report.texts import cells, pad, shorten, wrap
 
 _GAP = 2
 _WIDEST = 160  # of a column: one monstrous name must not pad every other row to its length
+_MOST_KNOWN = 1024  # texts of cells that are kept: most cells of a long table are those of the row above
 _LEAST_VALUE = 12  # columns that a value needs beside its label
 
 
@@ -42,7 +44,8 @@ class Cell(NamedTuple):
 
 
 class Column(NamedTuple):
-    """One column; its `importance` says how late it goes (0: never), `least` how narrow a folding one may get."""
+    """One column; its `importance` says how late it goes (0: never), `least` how narrow a folding one may get. Cells of
+    one that `repeats` are those of another row, mostly."""
 
     title: str
     short: str
@@ -50,6 +53,7 @@ class Column(NamedTuple):
     folds: bool = False
     least: int = 0
     importance: int = 0
+    repeats: bool = False
 
 
 class Row(NamedTuple):
@@ -68,7 +72,8 @@ class _Placed(NamedTuple):
     width: int
 
 
-class Layout(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Layout:
     """Which columns there are and how wide: what was found for some rows, and serves for others that follow."""
 
     columns: Sequence[Column]
@@ -77,6 +82,7 @@ class Layout(NamedTuple):
     brief: bool
     joints: Sequence[tuple[int, int]]
     """How wide the parts of joined cells are, by column."""
+    _known: dict[tuple[int, Cell], str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def _width(self) -> int:
@@ -88,22 +94,38 @@ class Layout(NamedTuple):
     def head(self) -> list[str]:
         """The titles and the line below them."""
         titles = [pad(item.title, item.width, self.columns[item.number].right) for item in self.placed]
-        return [_line([(title, "bold") for title in titles], self.terminal), self._rule()]
+        return [_line(titles, ["bold"] * len(titles), self.terminal), self._rule()]
 
     def lines(self, row: Row) -> list[str]:
         """A row; a total has a line above it."""
         if row.kind == "heading":
             name = _shown(row.cells[0], self.terminal).plain
             return [self.terminal.paint(line, row.style) for line in wrap(name, self.terminal.width, "  ")]
-        line = _line([self._fitted(item, row) for item in self.placed], self.terminal)
+        row_cells = row.cells
+        texts = [self._fitted(item, row_cells[item.number]) for item in self.placed]
+        styles = [row_cells[item.number].style or row.style for item in self.placed] if self.terminal.colour else ()
+        line = _line(texts, styles, self.terminal)
         return [self._rule(), line] if row.kind == "total" else [line]
 
-    def _fitted(self, item: _Placed, row: Row) -> tuple[str, Style]:
-        cell = _shown(row.cells[item.number], self.terminal)
+    def _fitted(self, item: _Placed, cell: Cell) -> str:
+        """The text of a cell, as wide as its column."""
+        column = self.columns[item.number]
+        if not column.repeats:
+            return self._fit(item, cell, column)
+        key = item.number, cell
+        text = self._known.get(key)
+        if text is None:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            text = self._known[key] = self._fit(item, cell, column)
+        return text
+
+    def _fit(self, item: _Placed, cell: Cell, column: Column) -> str:
+        cell = _shown(cell, self.terminal)
         text = _text(cell, self.joints[item.number], self.brief)
         if self.terminal.is_terminal:
             text = shorten(text, item.width, cell.fold, self.terminal.ellipsis)
-        return pad(text, item.width, self.columns[item.number].right), cell.style or row.style
+        return pad(text, item.width, column.right)
 
 
 def render_grid(columns: Sequence[Column], rows: Sequence[Row], terminal: Terminal) -> list[str]:
@@ -184,16 +206,16 @@ def _squeeze(columns: Sequence[Column], widths: list[int], room: int) -> None:
             widths[i] = min(widths[i], max(column.least, len(column.short), widths[i] - over))
 
 
-def _line(parts: Sequence[tuple[str, Style]], terminal: Terminal) -> str:
-    """The parts side by side, without blanks at the end; only what can be seen is painted."""
+def _line(texts: Sequence[str], styles: Sequence[Style], terminal: Terminal) -> str:
+    """Texts side by side, without blanks at the end; only what can be seen is painted, if anything is."""
     if not terminal.colour:
-        return (" " * _GAP).join([text for text, _ in parts]).rstrip()
-    last = max((i for i, (text, _) in enumerate(parts) if text.strip()), default=-1)
+        return (" " * _GAP).join(texts).rstrip()
+    last = max((i for i, text in enumerate(texts) if text.strip()), default=-1)
     line = ""
-    for i, (text, style) in enumerate(parts[: last + 1]):
+    for i, text in enumerate(texts[: last + 1]):
         ink = text.strip()
         lead, _, trail = text.partition(ink) if ink else (text, "", "")
-        line += " " * _GAP * (i > 0) + lead + terminal.paint(ink, style) + (trail if i < last else "")
+        line += " " * _GAP * (i > 0) + lead + terminal.paint(ink, styles[i]) + (trail if i < last else "")
     return line
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 from threshcli.report import cuts, figures
@@ -19,6 +20,8 @@ MOST_TENSORS = 20
 """With more in all, a row stands for a file."""
 
 _LONGEST_MESSAGE = 60
+_ZERO, _NO_CELL = Cell("0"), Cell(NOTHING)
+_about = attrgetter("shape", "dtype", "out_dtype", "packing", "applied", "threshold", "operator", "steps")
 
 
 def destination(file: FileResult) -> str:
@@ -81,14 +84,14 @@ class Summary:
         norm = Column(title="NORM before -> after", short="NORM", right=True, importance=4)
         return (
             Column(title="FILE / TENSOR", short="NAME", folds=True, least=20),
-            Column(title="SHAPE", short="SHAPE", right=True, importance=6),
-            Column(title="DTYPE", short="DTYPE", importance=7),
-            *([Column(title="RULE", short="RULE", folds=True, least=8)] if self.several else []),
-            Column(title="THRESHOLD", short="THRESHOLD", folds=True, least=24),
-            Column(title=kept[0], short=kept[1], right=True),
+            Column(title="SHAPE", short="SHAPE", right=True, importance=6, repeats=True),
+            Column(title="DTYPE", short="DTYPE", importance=7, repeats=True),
+            *([Column(title="RULE", short="RULE", folds=True, least=8, repeats=True)] if self.several else []),
+            Column(title="THRESHOLD", short="THRESHOLD", folds=True, least=24, repeats=True),
+            Column(title=kept[0], short=kept[1], right=True, repeats=True),
             *([Column(title="ASKED -> KEPT", short="ASKED", right=True, importance=9)] if self.ranked else []),
-            Column(title="ZERO before -> after", short="ZERO", right=True, importance=8),
-            Column(title="NAN/INF", short="NAN/INF", right=True, importance=0 if unsound else 5),
+            Column(title="ZERO before -> after", short="ZERO", right=True, importance=8, repeats=True),
+            Column(title="NAN/INF", short="NAN/INF", right=True, importance=0 if unsound else 5, repeats=True),
             Column(title="min..max", short="min..max", right=True, importance=3),
             *([norm] if self.norms else []),
             Column(title="OUTPUT", short="OUTPUT", folds=True, least=12, importance=2),
@@ -173,13 +176,34 @@ class Summary:
         copied = bool(tensors) and not totals.tensors
         return (
             Cell(name),
+            *self._before_counts(tensors),
+            Cell(_unworked(tensors) if copied else totals.share(self.chosen)),
+            *self._counts(totals, self._asked_of(tensors, totals) if self.ranked else _NO_CELL),
+            output,
+        )
+
+    def _before_counts(self, tensors: Sequence[TensorResult]) -> Sequence[Cell]:
+        """The cells of what was known of tensors before they were worked on; of one they are those of the row above,
+        mostly."""
+        if len(tensors) != 1:
+            return self._described(tensors)
+        about, latest = _about(tensors[0]), self._latest
+        if not latest or latest[0] != about:
+            latest[:] = about, self._described(tensors)
+        found: Sequence[Cell] = latest[1]
+        return found
+
+    @cached_property
+    def _latest(self) -> list[Any]:
+        """What one tensor is, and the cells that say it."""
+        return []
+
+    def _described(self, tensors: Sequence[TensorResult]) -> Sequence[Cell]:
+        return (
             Cell(figures.shape(tensors[0].shape) if len(tensors) == 1 else figures.counted(len(tensors), "tensor")),
             _dtypes(tensors),
             *([_rules(tensors)] if self.several else []),
             _threshold(self.run.operator, tensors),
-            Cell(_unworked(tensors) if copied else totals.share(self.chosen)),
-            *self._counts(totals, self._asked_of(tensors, totals) if self.ranked else Cell()),
-            output,
         )
 
     def _counts(self, totals: Totals, asked: Cell) -> tuple[Cell, ...]:
@@ -237,9 +261,9 @@ def _joined(before: str, joint: str, after: str) -> Cell:
 def _unsound(totals: Totals) -> Cell:
     nan, inf = totals.sum("nan"), totals.sum("inf")
     if nan is None and inf is None:
-        return Cell(NOTHING)
+        return _NO_CELL
     if not nan and not inf:
-        return Cell("0")
+        return _ZERO
     return Cell(f"{figures.count(nan or 0)}/{figures.count(inf or 0)}", "yellow")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import add
 from typing import NamedTuple, Self
 
 from threshcli.report import cuts
@@ -10,6 +11,7 @@ from threshcli.report.totals import Totals
 from threshcli.results import FileResult, FileStatus, RunResult, RunStatus, TensorResult, ThresholdUsed
 
 _STATES: tuple[FileStatus, ...] = ("written", "dry-run", "skipped", "read", "failed", "not-done")
+_ONE = {state: tuple(int(state == other) for other in _STATES) for state in _STATES}
 
 
 class Ranks(NamedTuple):
@@ -26,7 +28,12 @@ class Ranks(NamedTuple):
     def plus(self, other: Ranks) -> Ranks:
         if not other.many:
             return self
+        if not self.many:
+            return other
         return Ranks(self.many + other.many, self.asked + other.asked, self.tied + other.tied)
+
+
+_NO_RANKS = Ranks()
 
 
 class Tally(NamedTuple):
@@ -38,28 +45,23 @@ class Tally(NamedTuple):
     bytes_in: int = 0
     bytes_out: int = 0
     totals: Totals = Totals.of(())
-    ranks: Ranks = Ranks()
-    by_file: Ranks = Ranks()
-    first: Ranks = Ranks()
+    ranks: Ranks = _NO_RANKS
+    by_file: Ranks = _NO_RANKS
+    first: Ranks = _NO_RANKS
     unpacked: int = 0
     """Elements of tensors that were packed."""
 
     @classmethod
     def of(cls, file: FileResult) -> Self:
         """That of one file."""
-        ranks = [Ranks.of(used) for used in ranked(file.tensors)]
-        first = ranks[0] if ranks else Ranks()
+        tensors = file.tensors
+        ranks = [Ranks.of(used) for used in ranked(tensors)]
+        first = ranks[0] if ranks else _NO_RANKS
+        unpacked = sum([item.elements for item in tensors if item.packing])
+        states, totals = _ONE[file.status], Totals.of(tensors)
         return cls(
-            states=tuple(int(file.status == state) for state in _STATES),
-            tensors=len(file.tensors),
-            bytes_in=file.bytes_in,
-            bytes_out=file.bytes_out,
-            totals=Totals.of(file.tensors),
-            ranks=_sum(ranks),
-            by_file=first,
-            first=first,
-            unpacked=sum(item.elements for item in file.tensors if item.packing),
-        )
+            states, len(tensors), file.bytes_in, file.bytes_out, totals, _sum(ranks), first, first, unpacked
+        )  # by place: this is done for each of many files
 
     @classmethod
     def of_run(cls, run: RunResult) -> Tally:
@@ -72,7 +74,7 @@ class Tally(NamedTuple):
     def plus(self, other: Tally) -> Tally:
         """These sums and those of files that come later."""
         return Tally(
-            states=tuple(mine + theirs for mine, theirs in zip(self.states, other.states, strict=True)),
+            states=tuple(map(add, self.states, other.states)),
             tensors=self.tensors + other.tensors,
             bytes_in=self.bytes_in + other.bytes_in,
             bytes_out=self.bytes_out + other.bytes_out,
@@ -109,12 +111,15 @@ class Tally(NamedTuple):
 
 def ranked(tensors: Sequence[TensorResult]) -> list[ThresholdUsed]:
     """The cuts by rank of these tensors, the first of each."""
-    slots = ([used for used in cuts.slots_of(item) if used.asked is not None] for item in tensors if item.applied)
-    return [used[0] for used in slots if used]
+    found = []
+    for item in tensors:
+        if item.applied and item.threshold is not None:
+            found += [used for used in cuts.slots_of(item) if used.asked is not None][:1]
+    return found
 
 
 def _sum(ranks: list[Ranks]) -> Ranks:
-    found = Ranks()
+    found = _NO_RANKS
     for one in ranks:
         found = found.plus(one)
     return found

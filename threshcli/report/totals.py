@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
 from typing import Literal, NamedTuple, Self
 
 from threshcli.report import figures
@@ -11,6 +12,7 @@ from threshcli.results import RunResult, Scalar, TensorResult
 Count = Literal["selected", "kept", "changed", "zeros_before", "zeros_after", "nan", "inf"]
 _NONE = (0, 0)
 _COUNTS: tuple[Count, ...] = ("selected", "kept", "changed", "zeros_before", "zeros_after", "nan", "inf")
+_counts = attrgetter(*_COUNTS)
 
 
 class Totals(NamedTuple):
@@ -25,13 +27,14 @@ class Totals(NamedTuple):
     norms: tuple[float, float] | None
 
     @classmethod
-    def of(cls, tensors: Iterable[TensorResult]) -> Self:
+    def of(cls, tensors: Sequence[TensorResult]) -> Self:
         """The totals of those `tensors` that the rule was applied to."""
+        if len(tensors) == 1 and tensors[0].applied:
+            return cls._of_one(tensors[0])
         applied = [tensor for tensor in tensors if tensor.applied]
         counts: dict[Count, tuple[int, int]] = {}
         for item in applied:
-            for name in _COUNTS:
-                value = getattr(item, name)
+            for name, value in zip(_COUNTS, _counts(item), strict=True):
                 if value is not None:
                     before = counts.get(name, _NONE)
                     counts[name] = before[0] + value, before[1] + item.elements
@@ -49,21 +52,30 @@ class Totals(NamedTuple):
             norms=_joined(norms) if norms else None,
         )
 
+    @classmethod
+    def _of_one(cls, item: TensorResult) -> Self:
+        """Those of one tensor: what most files of a batch have."""
+        elements, norms = item.elements, None
+        if item.norm_before is not None and item.norm_after is not None:
+            norms = item.norm_before, item.norm_after
+        found = zip(_COUNTS, _counts(item), strict=True)
+        counts = {name: (value, elements) for name, value in found if value is not None}
+        return cls(1, elements, counts, _number(item.min), _number(item.max), norms)
+
     def plus(self, other: Totals) -> Totals:
         """These totals and those of other tensors."""
         counts = dict(self.counts)
         for name, (value, elements) in other.counts.items():
-            before = counts.get(name, (0, 0))
+            before = counts.get(name, _NONE)
             counts[name] = before[0] + value, before[1] + elements
         norms = [pair for pair in (self.norms, other.norms) if pair is not None]
-        return Totals(
-            tensors=self.tensors + other.tensors,
-            elements=self.elements + other.elements,
-            counts=counts,
-            low=min(_numbers((self.low, other.low)), default=None),
-            high=max(_numbers((self.high, other.high)), default=None),
-            norms=_joined(norms) if norms else None,
-        )
+        low, high = self.low, self.high
+        if other.low is not None and (low is None or other.low < low):
+            low = other.low
+        if other.high is not None and (high is None or other.high > high):
+            high = other.high
+        many, elements = self.tensors + other.tensors, self.elements + other.elements
+        return Totals(many, elements, counts, low, high, _joined(norms) if norms else None)
 
     def sum(self, name: Count) -> int | None:
         """The sum of a count, or None where nothing was counted."""
@@ -72,6 +84,11 @@ class Totals(NamedTuple):
     def share(self, name: Count) -> str:
         """A count as a percentage of the elements."""
         return figures.percent(*self.counts[name]) if name in self.counts else figures.NOTHING
+
+
+def _number(value: Scalar | None) -> Scalar | None:
+    """A value that can be ordered, or None."""
+    return value if value == value else None
 
 
 def _numbers(values: Iterable[Scalar | None]) -> list[Scalar]:
