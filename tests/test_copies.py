@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -172,3 +175,34 @@ def test_checksums_come_from_all_copies(tmp_path: Path) -> None:
     assert ran.status == 4
     assert "is damaged" in ran.err
     assert "z.pt" not in listed(tmp_path)
+
+
+ORPHANS = """
+import os, signal, time
+from threshcli.engine.copies import Part, work_together
+from threshcli.kernels.numpy import NumpyKernels
+
+original, begun = os.getpid(), os.pipe()
+
+def work(unit, kernels):
+    if os.getpid() == original:
+        os.read(begun[0], 2)
+        os.kill(original, signal.SIGKILL)
+    os.write(begun[1], b".")
+    while os.getppid() == original:
+        time.sleep(0.01)
+
+part = Part(lambda: iter(range(3)), work, lambda: b"much" * (1 << 18), lambda unit: None)
+work_together(part, [NumpyKernels() for _ in range(3)])
+"""
+
+
+def test_copies_end_with_the_process_that_they_were_made_of() -> None:
+    """However much they have to tell: nobody reads it when that process is killed."""
+    process = subprocess.Popen([sys.executable, "-c", ORPHANS], stdout=subprocess.PIPE, start_new_session=True)
+    try:
+        process.communicate(timeout=60)  # the end of what the copies have open, too
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL

@@ -128,6 +128,7 @@ def _copy(part: Part[Unit], deck: _Deck, kernels: Kernels) -> list[tuple[int, in
     if not process:
         _ALIVE.clear()  # they are not this copy's
         disown()
+        os.close(ours)  # or it would wait for itself to read, when the process that it was made of is gone
         _live(part, deck, kernels, theirs)
     _ALIVE.add(process)
     os.close(theirs)
