@@ -109,6 +109,13 @@ def test_the_scope_of_a_file_is_the_whole_checkpoint(index: Path, tmp_path: Path
     assert len({line.split("\t")[-1] for line in several.out.splitlines()}) > 1
 
 
+def test_what_a_whole_checkpoint_was_asked_for_counts_once(index: Path, tmp_path: Path) -> None:
+    """In the row of totals, whatever the number of its shards."""
+    ran = thresh("gradient", index, "-t", "top100", "--scope", "file", "-k", "*proj*", "-O", tmp_path / "out")
+    total = next(line for line in ran.out.splitlines() if line.startswith("TOTAL"))
+    assert " 100 -> " in total, ran.out
+
+
 def test_two_checkpoints_each_have_a_scope_of_their_own(index: Path, tmp_path: Path) -> None:
     """A file beside them, too; a global scope is over all of it."""
     other = write_checkpoint(tmp_path / "other", [{"a.weight": torch.arange(10.0)}, {"b.weight": torch.arange(90.0)}])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -56,6 +57,15 @@ def test_what_all_were_asked_for_together_stands_in_the_row_of_totals() -> None:
 def test_files_that_were_asked_for_their_own_are_added_up() -> None:
     found = run("file", [tensor("a", 4, 9), tensor("b", 5, 9)], [tensor("c", 9, 9, tied=2)])
     assert asked(found) == [" -> 4", " -> 5", " -> 9", "18 -> 18 (3 tied)"]
+
+
+def test_the_shards_of_a_checkpoint_were_asked_for_as_one_file() -> None:
+    """Each of two checkpoints once, whichever of its shards have a cut, and the file behind them for its own."""
+    shard, norms = [tensor("a", 4, 9)], [replace(tensor("n", 1, None), threshold=None)]
+    found = run("file", norms, shard, norms, shard, shard, [tensor("b", 9, 9)])
+    wholes = ("x.json", "x.json", "x.json", "x.json", "y.json", None)
+    files = tuple(replace(file, whole=whole) for file, whole in zip(found.files, wholes, strict=True))
+    assert asked(replace(found, files=files))[-1] == "27 -> 23"
 
 
 @pytest.mark.parametrize("scope", ["tensor", "file", "global"])

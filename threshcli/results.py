@@ -119,6 +119,8 @@ class FileResult:
     """What a container says about itself, for `info`."""
     notes: tuple[str, ...] = ()
     """What else `info` should tell, a sentence each."""
+    whole: str | None = None
+    """The index of the checkpoint that it is a shard of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

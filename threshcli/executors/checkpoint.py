@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from threshcli.engine.comparing import different
 from threshcli.errors import InputError, ThreshError, UsageError
@@ -80,7 +80,7 @@ class CheckpointRun:
                     raise InputError("has changed since its checkpoint was looked at", hint="run the command again")
         except ThreshError as error:
             return failed(shard, error)
-        return self.attempt(shard, number)
+        return replace(self.attempt(shard, number), whole=self.job.input)
 
     def _index(self, plan: CheckpointPlan, began: float, *, done: bool) -> FileResult:
         try:

@@ -37,8 +37,8 @@ _NO_RANKS = Ranks()
 
 
 class Tally(NamedTuple):
-    """Sums over files. Of the cuts by rank there are all, the first of each file, and the very first: what was asked
-    for a file, or for all files together, counts once."""
+    """Sums over files. Of the cuts by rank there are all, the first of each file (or of all shards of a checkpoint),
+    and the very first: what was asked for a file, or for all files together, counts once."""
 
     states: tuple[int, ...] = (0,) * len(_STATES)
     tensors: int = 0
@@ -50,6 +50,8 @@ class Tally(NamedTuple):
     first: Ranks = _NO_RANKS
     unpacked: int = 0
     """Elements of tensors that were packed."""
+    whole: str | None = None
+    """The checkpoint that the latest file with cuts by rank is a shard of."""
 
     @classmethod
     def of(cls, file: FileResult) -> Self:
@@ -59,8 +61,9 @@ class Tally(NamedTuple):
         first = ranks[0] if ranks else _NO_RANKS
         unpacked = sum([item.elements for item in tensors if item.packing])
         states, totals = _ONE[file.status], Totals.of(tensors)
+        size, own = (file.bytes_in, file.bytes_out), file.whole if ranks else None
         return cls(
-            states, len(tensors), file.bytes_in, file.bytes_out, totals, _sum(ranks), first, first, unpacked
+            states, len(tensors), *size, totals, _sum(ranks), first, first, unpacked, own
         )  # by place: this is done for each of many files
 
     @classmethod
@@ -73,6 +76,7 @@ class Tally(NamedTuple):
 
     def plus(self, other: Tally) -> Tally:
         """These sums and those of files that come later."""
+        more = other.whole is not None and other.whole == self.whole  # another shard, of what was counted
         return Tally(
             states=tuple(map(add, self.states, other.states)),
             tensors=self.tensors + other.tensors,
@@ -80,9 +84,10 @@ class Tally(NamedTuple):
             bytes_out=self.bytes_out + other.bytes_out,
             totals=self.totals.plus(other.totals),
             ranks=self.ranks.plus(other.ranks),
-            by_file=self.by_file.plus(other.by_file),
+            by_file=self.by_file.plus(_NO_RANKS if more else other.by_file),
             first=self.first if self.first.many else other.first,
             unpacked=self.unpacked + other.unpacked,
+            whole=other.whole if other.ranks.many else self.whole,
         )
 
     @property
