@@ -203,6 +203,7 @@ def test_files_of_two_folders_are_compared_by_their_names(folder: Path) -> None:
     Path("a/same.npy").write_bytes(b"nothing")
     ran = thresh("diff", "a", "b")
     assert (ran.status, ran.lines[0]) == (3, "thresh: error: a/same.npy: is in no format that thresh knows")
+    assert ran.out.splitlines()[-1].startswith("2 of 3 files are different, 1 failed: no tensors, ")
 
 
 def test_an_index_stands_for_all_shards(folder: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
+from tests.harness import Ran, refused, thresh
 from threshcli.errors import InputError, UsageError
 from threshcli.executors.examine import Means, Subject, examine
 from threshcli.plan.selection import Selection
@@ -174,3 +175,13 @@ def test_a_survey_takes_nothing_that_is_damaged(files: Path) -> None:
     for bad, said in (("m.pt", "m.pt: is damaged"), ("missing.npy", "missing.npy: no such file")):
         with pytest.raises(InputError, match=said):
             examine("test", {}, ["v.npy", bad], Means(), look, survey=lambda subjects: pytest.fail("too late"))
+
+
+@pytest.mark.parametrize("command", ["info", "stats", "hist", "sweep", "check"])
+def test_quiet_says_nothing_but_errors(command: str, tmp_path: Path) -> None:
+    """And the exit status, whether the files can be read."""
+    np.save(tmp_path / "x.npy", np.arange(9.0))
+    assert thresh(command, tmp_path / "x.npy", "-q") == Ran(0, "", "")
+    refused(thresh(command, tmp_path / "missing.npy", "-q"), 4, "no such file")
+    both = thresh(command, tmp_path / "x.npy", tmp_path / "missing.npy", "--quiet")
+    assert (both.status, both.out, len(both.lines)) == (3, "", 2)

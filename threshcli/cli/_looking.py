@@ -10,6 +10,7 @@ import typer
 from threshcli.cli import options
 from threshcli.plan.asking import jobs_of
 from threshcli.plan.selection import Selection
+from threshcli.report import Kind
 from threshcli.spec import parse_size
 
 if TYPE_CHECKING:
@@ -47,6 +48,11 @@ Json = Annotated[
         "--json", help="A report for programs on standard output.", rich_help_panel=options.REPORT, show_default=False
     ),
 ]
+
+
+def kind_of(given: Mapping[str, Any]) -> Kind:
+    """How is told what was found."""
+    return "none" if given["quiet"] else "json" if given["json"] else "table"
 
 
 def means_of(given: Mapping[str, Any]) -> Means:

@@ -63,7 +63,7 @@ def command(outside: Outside) -> Callable[..., int]:
 
         params = {"allow": sorted(allowed), "fail_if": [str(condition) for condition in conditions]}
         run = look_for_faults(params, inputs.paths, means, Asked(allowed=allowed, conditions=conditions))
-        status = conclude(run, "none" if quiet else "json" if json else "table", outside, color, verbose)
+        status = conclude(run, _looking.kind_of(locals()), outside, color, verbose)
         return status or (ConditionFalse.exit_code if found_bad(run) else 0)
 
     check.__doc__ = """Find what is wrong with files: damage, NaN, infinities; exit status 1 if there is any.

@@ -161,16 +161,12 @@ def _total(jobs: Sequence[Job]) -> int:
 def conclude(result: RunResult, kind: Kind, outside: Outside, color: Color, verbose: bool) -> int:
     """Report, say what failed last, and return the exit status of the whole call. A table of nothing but failures
     would say it twice."""
-    if kind == "ndjson":
-        from threshcli.report.machine import render_end
-
-        outside.print(render_end(result))
-    elif kind != "table" or result.status != "failed":
+    if kind != "table" or result.status != "failed":
         outside.print(report.render(result, kind, outside.terminal(color), verbose))
     failed = [(item.input, item.error) for item in result.files if item.error is not None]
     for path, failure in failed:
         outside.complain(ThreshError(failure.message, hint=failure.hint, file=None if failure.elsewhere else path))
-    if kind in ("none", "tsv"):
+    if kind == "none":
         for text in [text for item in result.files for text in item.warnings]:
             outside.warn(text)
     codes = {failure.exit_code for _, failure in failed}

@@ -13,7 +13,6 @@ from threshcli.cli.command import conclude
 from threshcli.cli.outside import Outside
 from threshcli.errors import ConditionFalse, UsageError
 from threshcli.plan.inputs import Search, gather
-from threshcli.report import Kind
 from threshcli.spec import Number
 from threshcli.storage.spool import STDIN
 
@@ -103,8 +102,7 @@ def _run(given: Mapping[str, Any], outside: Outside) -> int:
     asked = Asked(tolerance=tolerance, ignore_dtype=given["ignore_dtype"], metadata=given["metadata"])
     names = ("nan_differs", "bits", "ignore_dtype", "metadata", "max")
     run = compare({**limits, **{name: given[name] for name in names}}, pairs, means, asked)
-    kind: Kind = "none" if given["quiet"] else "json" if given["json"] else "table"
-    status = conclude(run, kind, outside, given["color"], given["verbose"])
+    status = conclude(run, _looking.kind_of(given), outside, given["color"], given["verbose"])
     return status or (ConditionFalse.exit_code if found_differences(run) else 0)
 
 

@@ -66,6 +66,7 @@ def command(outside: Outside) -> Callable[..., int]:
         jobs: options.Jobs = "auto",
         max_memory: options.MaxMemory = "64MiB",
         json: _looking.Json = False,
+        quiet: options.Quiet = False,
         verbose: _All = False,
         color: options.Color = "auto",
         debug: options.Debug = False,
@@ -98,7 +99,7 @@ def _run(given: Mapping[str, Any], outside: Outside) -> int:
     inputs: Inputs = given["inputs"]
     looked = examine("hist", _params(given), inputs.paths, means, hist.look)
     run = _warned(looked, hist.warnings)
-    return conclude(run, "json" if given["json"] else "table", outside, given["color"], given["verbose"])
+    return conclude(run, _looking.kind_of(given), outside, given["color"], given["verbose"])
 
 
 def _thresholds(given: Mapping[str, Any]) -> dict[str, Threshold]:

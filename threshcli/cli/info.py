@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from threshcli import __version__, containers
-from threshcli.cli import options
+from threshcli.cli import _looking, options
 from threshcli.cli._inputs import takes_files
 from threshcli.cli.command import conclude
 from threshcli.cli.outside import Outside
@@ -26,12 +26,13 @@ def command(outside: Outside) -> Callable[..., int]:
 
     def info(
         inputs: Inputs,
-        json: options.Json = False,
+        json: _looking.Json = False,
+        quiet: options.Quiet = False,
         verbose: options.Verbose = False,
         color: options.Color = "auto",
         debug: options.Debug = False,
     ) -> int:
-        began = time.perf_counter()
+        given, began = locals(), time.perf_counter()
         results = tuple(describe(member) for path in inputs.paths for member in members(path))
         run = RunResult(
             version=__version__,
@@ -42,7 +43,7 @@ def command(outside: Outside) -> Callable[..., int]:
             files=results,
             seconds=time.perf_counter() - began,
         )
-        return conclude(run, "json" if json else "table", outside, color, verbose)
+        return conclude(run, _looking.kind_of(given), outside, color, verbose)
 
     info.__doc__ = """Show what is in a file: names, shapes, dtypes, sizes, metadata.
 

@@ -113,7 +113,7 @@ def _run(given: dict[str, Any], outside: Outside) -> int:
         result = replace(result, params={**result.params, "magnitude": True})
     if given["quiet"] and not given["json"]:
         told.print("".join(f"{line}\n" for line in bare(result)))
-    kind: Kind = "json" if given["json"] else "none" if given["quiet"] else "table"
+    kind: Kind = "json" if given["json"] else _looking.kind_of(given)  # -q asks for bare numbers
     return conclude(result, kind, told, given["color"], given["verbose"])
 
 

@@ -40,6 +40,7 @@ def command(outside: Outside) -> Callable[..., int]:
         jobs: options.Jobs = "auto",
         max_memory: options.MaxMemory = "64MiB",
         json: _looking.Json = False,
+        quiet: options.Quiet = False,
         verbose: options.Verbose = False,
         color: options.Color = "auto",
         debug: options.Debug = False,
@@ -52,7 +53,7 @@ def command(outside: Outside) -> Callable[..., int]:
 
         params = {"magnitude": magnitude, "percentiles": [text for text, _ in wanted]}
         run = examine("stats", params, inputs.paths, means, Stats(wanted, magnitude).look)
-        return conclude(run, "json" if json else "table", outside, color, verbose)
+        return conclude(run, _looking.kind_of(given), outside, color, verbose)
 
     stats.__doc__ = """Show what is in the elements: zeros, NaN, extremes, mean, spread, norms.
 

@@ -78,12 +78,13 @@ def command(outside: Outside) -> Callable[..., int]:
         jobs: options.Jobs = "auto",
         max_memory: options.MaxMemory = "64MiB",
         json: _looking.Json = False,
+        quiet: options.Quiet = False,
         verbose: options.Verbose = False,
         color: options.Color = "auto",
         debug: options.Debug = False,
     ) -> int:
-        run = _run(locals())
-        return conclude(run, "json" if json else "table", outside, color, verbose)
+        given = locals()
+        return conclude(_run(given), _looking.kind_of(given), outside, color, verbose)
 
     sweep.__doc__ = """Compare thresholds: what each would keep, of how much energy, and what each method would choose.
 

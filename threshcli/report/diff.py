@@ -143,6 +143,7 @@ def _closing(run: RunResult) -> Iterator[str]:
     if len(run.files) > 1:
         apart = sum(isinstance(file, FileDiff) and not file.same for file in run.files)
         verdict = f"{apart} of {figures.counted(len(run.files), 'file')} {'are' if apart != 1 else 'is'} different"
+        verdict += f", {run.failed} failed" * bool(run.failed)
     yield f"{verdict}: {told}, {read}, {figures.duration(run.seconds)}"
 
 
