@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.files import CODES, read_codes, write_codes
-from tests.harness import thresh
+from tests.harness import refused, thresh
 from tests.strategies import mutated
 from threshcli import containers
 from threshcli.containers.base import Contents
@@ -177,3 +177,11 @@ def test_a_thousand_tensors_are_not_slow_to_plan(tmp_path: Path) -> None:
     write_codes(tmp_path / "x.safetensors", tensors)
     assert thresh("binary", tmp_path / "x.safetensors", "-t", "255", "-o", tmp_path / "y.safetensors", "-q").status == 0
     assert np.array([codes for _, codes in read_codes(tmp_path / "y.safetensors").values()]).sum() == 0
+
+
+def test_a_long_header_with_a_text_that_does_not_end_is_refused_soon(tmp_path: Path) -> None:
+    """Each of its quotes could begin a text, which goes on to its end; none is looked at twice."""
+    text = b'{"a":"' + b'\\"{' * 700_000
+    (tmp_path / "x.safetensors").write_bytes(len(text).to_bytes(8, "little") + text)
+    ran = thresh("info", tmp_path / "x.safetensors")
+    refused(ran, 4, "is not a sound safetensors file")

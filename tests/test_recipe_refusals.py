@@ -140,3 +140,10 @@ def test_a_pattern_that_later_versions_may_take_for_another_is_taken_without_a_w
     Path("r.toml").write_text("rule = 'hard'\nthreshold = 1\nregex = '[[a]'\n")
     ran = thresh("run", "r.toml", "x.safetensors", "-n")
     assert (ran.status, ran.err) == (0, "")
+
+
+def test_a_file_whose_name_is_too_long_is_not_there(folder: Path) -> None:
+    name = "m" * 400 + ".npy"
+    refused(run(f"rule = 'hard'\nthreshold = '@{name}'"), 4, f"{name}: cannot be read: File name too long", hint=False)
+    np.save("n" * 251 + ".npy", np.zeros(1))  # beside which no sidecar can be
+    refused(thresh("run", "n" * 251 + ".npy", "x.npy", "-n"), 2, "has no recipe in it, nor beside it")

@@ -35,7 +35,7 @@ _NAMES = {name: code for code, name in _CODES.items()}
 _LONGEST_HEADER = 100_000_000  # the library's own limit
 _SMALL_HEADER = 1 << 20
 _MOST_TENSORS, _MOST_DIMENSIONS = 1 << 18, 64
-_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)  # one without an end is taken once, too
 _AGAIN = "copy or download it again"
 _LONG_HEADER = 1 << 20  # to read longer ones twice, for the sake of files alike, does not pay
 

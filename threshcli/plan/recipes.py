@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -76,7 +77,7 @@ def _noted(path: str) -> Mapping[str, Any]:
     if text is not None:
         return _from_json(text.encode("utf-8", "surrogatepass"))
     beside = sidecar_of(path)
-    if Path(beside).exists():
+    if _exists(beside):
         return _written(beside).raw
     raise UsageError("has no recipe in it, nor beside it", hint=_HINT)
 
@@ -109,6 +110,11 @@ def _number(text: str) -> Decimal:
         raise ValueError(f"{text[:40]} is no number that can be used") from error
 
 
+def _exists(path: str | Path) -> bool:
+    """Whether there is such a file; a name that is too long for one is none."""
+    return os.path.exists(path)  # noqa: PTH110 - that of a path object raises an error for such a name
+
+
 def _finder(path: str, *, named: bool) -> Callable[[str], str]:
     """Where the files are that a recipe names: beside it, else from the current folder. Where they can only be `named`,
     a folder is none that thresh has written."""
@@ -121,6 +127,6 @@ def _finder(path: str, *, named: bool) -> Callable[[str], str]:
         if named and PurePath(name).name != name:
             raise UsageError(f"names {text[:80]!r}, and notes of thresh name no folders", hint="write a recipe in TOML")
         beside = folder / name
-        return f"@{beside}{mark}{tensor}" if name and beside.exists() else text
+        return f"@{beside}{mark}{tensor}" if name and _exists(beside) else text
 
     return found
