@@ -50,10 +50,18 @@ def test_several_tensors_have_a_line_each(weights: Path) -> None:
 
 
 def test_several_files_are_told_apart_by_name(tmp_path: Path, weights: Path) -> None:
-    for name in ("x", "y"):
+    """By their folders where names are the same; and by tensor, in every line, where one of them holds several."""
+    (tmp_path / "in").mkdir()
+    for name in ("x", "y", "in/x"):
         np.save(tmp_path / f"{name}.npy", np.arange(4, dtype=np.uint8))
+    lines = thresh("solve", tmp_path / "x.npy", tmp_path / "y.npy", "-t", "top1", "-q").out.splitlines()
+    assert lines == ["x.npy\t3", "y.npy\t3"]
+    lines = thresh(
+        "solve", tmp_path / "x.npy", tmp_path / "in", tmp_path / "y.npy", "-t", "top1", "-q"
+    ).out.splitlines()
+    assert lines == [f"{tmp_path}/x.npy\t3", f"{tmp_path}/in/x.npy\t3", "y.npy\t3"]
     lines = thresh("solve", tmp_path / "x.npy", weights, "-t", "top1", "-q").out.splitlines()
-    assert lines[0] == "x.npy\t3"
+    assert lines[0].split("\t") == [f"{tmp_path}/x.npy", "x", "3"]
     assert lines[-1].split("\t") == [str(weights), "n", "49"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -23,7 +24,7 @@ from threshcli.plan.request import Request
 from threshcli.plan.selection import Selection
 from threshcli.report import Kind
 from threshcli.report.terminal import safe
-from threshcli.results import FileResult, RunResult, Scalar, TensorResult, ThresholdUsed
+from threshcli.results import RunResult, Scalar, TensorResult, ThresholdUsed
 from threshcli.spec import Number, parse_size
 
 _Threshold = Annotated[
@@ -153,30 +154,23 @@ def _request(given: dict[str, Any]) -> Request:
 
 def bare(result: RunResult) -> Iterator[str]:
     """A line a tensor: its threshold; with its name before it where there are several, and the file's where there are
-    several of those."""
+    several of those. All lines have as many columns: of files that hold a tensor each their names suffice."""
     told = [(file, item) for file in result.files for item in file.tensors if item.threshold is not None]
     found = [(file, item) for file, item in told if not _is_map(item)]
-    names = [PurePath(file.input).name for file in result.files]
+    alone, one_file = len(found) == 1, len(result.files) == 1
+    named = any(len(file.tensors) > 1 for file in result.files)
+    known = Counter(PurePath(file.input).name for file in result.files)
     for file, item in found:
-        labels = map(safe, _labels(file, item, len(found), names))
-        yield "\t".join((*labels, ",".join(_texts(item))))
+        short = PurePath(file.input).name
+        only = short if known[short] == 1 else file.input
+        labels = () if alone else (item.name,) if one_file else (file.input, item.name) if named else (only,)
+        yield "\t".join((*map(safe, labels), ",".join(_texts(item))))
 
 
 def _is_map(item: TensorResult) -> bool:
     """Whether the threshold is another for each element."""
     used = item.threshold
     return isinstance(used, ThresholdUsed) and used.value is None and used.values is None and used.min is not None
-
-
-def _labels(file: FileResult, item: TensorResult, tensors: int, names: list[str]) -> tuple[str, ...]:
-    if tensors == 1:
-        return ()
-    if len(names) == 1:
-        return (item.name,)
-    if len(file.tensors) > 1:
-        return file.input, item.name
-    name = PurePath(file.input).name
-    return (name if names.count(name) == 1 else file.input,)
 
 
 def _texts(item: TensorResult) -> Iterator[str]:
