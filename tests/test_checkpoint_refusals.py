@@ -166,5 +166,22 @@ def test_what_a_whole_checkpoint_cannot_have_is_told(words: tuple[str, ...], sai
 
 def test_a_shard_beside_its_index_is_a_collision(index: Path, tmp_path: Path) -> None:
     ran = thresh("gradient", index, shards(index.parent)[1], "-t", CUT, "-O", tmp_path / "out")
-    refused(ran, 2, "would both be written to")
+    refused(ran, 2, "model.safetensors.index.json: ", "is a shard of it, and named, too")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_shard_counts_once_whatever_names_it(index: Path) -> None:
+    """By itself, or by the index of another checkpoint."""
+    refused(thresh("stats", *shards(index.parent), index), 2, "is a shard of it, and named, too")
+    other = index.with_name("other.safetensors.index.json")
+    other.write_bytes(index.read_bytes())
+    refused(thresh("stats", index, other), 2, f"{index} holds {shards(index.parent)[0]}, too")
+
+
+@pytest.mark.parametrize("words", [("-O", "{folder}"), ("-o", "{{dir}}/new.{{name}}"), ("-o", "{folder}/x.json")])
+def test_outputs_of_a_checkpoint_go_to_another_folder(words: tuple[str, str], index: Path) -> None:
+    """Since shards keep their names."""
+    before = {path: path.read_bytes() for path in index.parent.iterdir()}
+    option, place = words[0], words[1].format(folder=index.parent)
+    refused(thresh("gradient", index, "-t", CUT, option, place, "--overwrite"), 2, "keep their names", "--in-place")
+    assert {path: path.read_bytes() for path in index.parent.iterdir()} == before

@@ -17,6 +17,7 @@ from typing import NamedTuple, TypeVar
 
 from threshcli import containers
 from threshcli.errors import InputError, UsageError
+from threshcli.plan.index import is_index, members
 from threshcli.storage.spool import STDIN
 
 _LONGEST_NAME = 1 << 16
@@ -214,6 +215,12 @@ def _check_once(found: Sequence[Input], places: Places) -> None:
         if place in known:
             raise UsageError(f"{known[place]} and {item.path} are the same file", hint="name each file once")
         known[place] = item.path
+    for index in [item.path for item in found if is_index(item.path)]:
+        for shard in members(index)[:-1]:
+            other = known.setdefault(places.of(shard), index)
+            if other != index:
+                what = f"{other} holds {shard}, too" if is_index(other) else f"{other} is a shard of it, and named, too"
+                raise UsageError(what, hint="name an index or its shards, not both", file=index)
 
 
 def check_stdin(files: Sequence[str], listing: str | None) -> None:

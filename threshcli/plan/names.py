@@ -136,6 +136,11 @@ class Names:
                 f"{job.output} is no name for the index of a checkpoint",
                 hint=f"use -O FOLDER, or -o FOLDER/{os.path.basename(job.input)}: the shards go beside it",
             )
+        if job.output is not None and not self.in_place and _folder(job.output) == _folder(job.input):
+            raise UsageError(
+                f"{job.output} is beside {job.input}, and the shards, which go beside it, keep their names",
+                hint="write to another folder: -O FOLDER; or say --in-place",
+            )
 
     def _choices(self) -> tuple[tuple[str, object], ...]:
         return ("-o", self.output), ("-O", self.out_dir), ("--in-place", self.in_place)
@@ -178,6 +183,10 @@ class Names:
         if self.out_dir is not None and not self.keep_tree:
             hint = "use --keep-tree, or a template such as -o '{dir}/{stem}-{rule}{ext}'"
         return UsageError(f"{first} and {second} would both be written to {path}", hint=hint)
+
+
+def _folder(path: str) -> str:
+    return os.path.realpath(os.path.dirname(path))
 
 
 def _standard(path: str | None) -> str | None:
