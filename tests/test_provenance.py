@@ -96,10 +96,11 @@ def test_an_output_is_a_recipe_for_itself(words: str, folder: Path) -> None:
     rule, *options = words.split()
     ran = done(thresh(rule, "x.safetensors", *options, "-o", "out.safetensors", "--sidecar", "--json"))
     Path("report.json").write_text(ran.out)
+    done(thresh(rule, "x.safetensors", *options, "-o", "out.safetensors", "--overwrite", "--report-file", "r.ndjson"))
     shutil.copy("maps/limits.npy", "limits.npy")  # of which only the name is noted
     for name in ("row", "mask"):
         shutil.copy(f"maps/{name}.npy", f"{name}.npy")
-    for number, recipe in enumerate(("out.safetensors", "report.json", "out.safetensors.thresh.json")):
+    for number, recipe in enumerate(("out.safetensors", "report.json", "r.ndjson", "out.safetensors.thresh.json")):
         again = f"again-{number}.safetensors"
         ran = done(thresh("run", recipe, "x.safetensors", "-o", again, "--sidecar", "-q"))
         assert "recipe" not in ran.err

@@ -29,6 +29,7 @@ WRONG: list[tuple[str, str]] = [
     ("", "r.toml: has no rules"),
     ("rules = []", "r.toml: has no rules"),
     ("rules = 3", "rules is no list of entries"),
+    ('[[rule]]\nrule = "hard"', "rule is a list\nhint: write [[rules]] above each entry"),
     ("rules = [1]", "rules is no list of entries"),
     ('rule = "hard"\n[[rules]]', "'rule' stands beside rules"),
     ('treshold = 1\n[[rules]]\nrule = "hard"\nthreshold = 1', "'treshold' stands beside rules"),
@@ -125,6 +126,7 @@ def test_settings_that_cannot_be_meant_are_refused(words: tuple[str, ...], said:
 )
 def test_json_that_is_no_recipe_is_refused(text: str, said: str, folder: Path) -> None:
     refused(run(text, name="r.json"), 2, "r.json: ", said)
+    refused(run('{"event": "file"}\n' + text, name="r.ndjson"), 2, "r.ndjson: ", said)
 
 
 def test_what_is_no_recipe_file_is_named(folder: Path) -> None:

@@ -27,8 +27,8 @@ Several rules one after the other are steps = [{ rule = "clamp", low = 0 }, { ru
 keep = true leaves tensors as they are. What matches nothing is an error, but for optional = true. "{name}" is a
 variable: from --set, or by default from the table [variables].
 
-What thresh notes is a recipe, too: an output in .safetensors, what --sidecar writes beside any output, a report of
---json. With the same input it gives the same output, byte for byte. Files that a recipe names are looked for beside it,
+What thresh notes is a recipe, too: an output in .safetensors, what --sidecar writes beside any output, a report (.json,
+.ndjson). With the same input it gives the same output, byte for byte. Files that a recipe names are looked for beside it,
 then in the current folder.
 
 Example: thresh run prune.toml weights.safetensors --set density=zero50% -o pruned.safetensors

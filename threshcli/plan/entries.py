@@ -180,7 +180,11 @@ def _step(values: dict[str, Any], found: Found) -> Step:
         raise UsageError("was made by solve, which applies no rule", hint=hint)
     if not isinstance(name, str) or name not in rules.names():
         hint = f"there are {', '.join(sorted(rules.names()))}"
-        what = "has no rule" if name is None else f"rule: there is no rule {name!r}"
+        if isinstance(name, list):
+            raise UsageError(
+                "rule is a list", hint="write [[rules]] above each entry, or steps = [...] for several rules"
+            )
+        what = "has no rule" if name is None else f"rule: there is no rule {_shown(name)}"
         raise UsageError(what, hint=_near(str(name), rules.names(), hint))
     rule = rules.find(name)
     hints = get_type_hints(rule)

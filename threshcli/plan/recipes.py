@@ -19,6 +19,7 @@ from threshcli.storage import local
 
 _LONGEST = 1 << 28
 _REPORT = "thresh.report/1"
+_LINES = (".ndjson", ".jsonl")
 _HINT = "outputs of thresh in .safetensors have theirs, others get one beside them with --sidecar"
 
 
@@ -50,7 +51,9 @@ def _written(path: str) -> _Written:
         if source.size > _LONGEST:
             raise UsageError("is too long for a recipe", hint="name the recipe first, then the files")
         raw = source.read(0, source.size)
-    if suffix != ".json":
+    if suffix in _LINES:
+        raw = raw.rstrip().rpartition(b"\n")[2]  # the event of its end, which has the recipe
+    elif suffix != ".json":
         return _Written(_from_toml(raw))
     found = _from_json(raw)
     if "weight_map" in found:
