@@ -122,7 +122,7 @@ def test_conditions_that_hold_end_with_status_1(conditions: list[str], said: lis
 
 def test_a_condition_that_cannot_be_read_is_told_before_any_work(tmp_path: Path) -> None:
     files = batch(tmp_path / "in", 12)
-    for condition in ("nan", "colour>1", "min>1%"):
+    for condition in ("nan", "colour>1", "min>1%", "kept<1%"):
         ran = thresh("binary", *files, "-t", "0.5", "-O", tmp_path / "out", "--fail-if", condition)
         refused(ran, 2, condition)
     assert not (tmp_path / "out").exists()

@@ -17,6 +17,7 @@ from threshcli.cli.outside import Outside
 from threshcli.conditions import Condition
 from threshcli.errors import ConditionFalse, OutputError, SomeFailed, ThreshError, UsageError
 from threshcli.plan.names import Job
+from threshcli.plan.request import Request
 from threshcli.report import Kind
 from threshcli.report.sheets import Sheet, sheet
 from threshcli.report.spool import Spool
@@ -53,7 +54,7 @@ class Reporting:
             printed="none" if given["quiet"] else asked or "table",
             path=path,
             filed=by_name if asked in (None, "none") or path is None else asked,
-            conditions=tuple(Condition.parse(text, COUNTS, VALUES) for text in given["fail_if"] or ()),
+            conditions=tuple(Condition.parse(text, COUNTS, VALUES) for text in given.get("fail_if") or ()),
             verbose=given["verbose"],
         )
 
@@ -62,6 +63,13 @@ class Reporting:
         """Whether means and norms are wanted."""
         exact = {"json", "ndjson", "tsv"} & {self.printed, self.filed}
         return bool(exact) or any(condition.name in _MOMENTS for condition in self.conditions)
+
+    def check_rules(self, request: Request) -> None:
+        """UsageError of conditions on what no rule of the request counts."""
+        for condition in self.conditions if request.decides else ():
+            if condition.name == "kept":
+                what = f"{condition.text!r}: {request.command} keeps nothing, it writes other values"
+                raise UsageError(what, hint="selected counts the elements for which the comparison held")
 
     def check(self, jobs: Sequence[Job]) -> None:
         """OutputError where the report's file is one that the call reads or writes."""

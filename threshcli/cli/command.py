@@ -109,6 +109,7 @@ def carry_out(
     reporting = Reporting.of(given)
     inputs = inputs_of(given, outside)
     request = make(reporting.moments)
+    reporting.check_rules(request)
     for step in request.steps:
         inputs.check_scope(str(step.fit.scope))
     jobs, told = request.names.jobs(inputs), telling(outside, request.names)

@@ -56,7 +56,7 @@ _OPTIONS: tuple[tuple[str, Any, Any], ...] = (
     ("like", _Like, None),
     *OUTPUTS,
     ("out_dtype", _OutDtype, None),
-    *REPORTING,
+    *(item for item in REPORTING if item[0] != "fail_if"),  # nothing is counted of what is unpacked
 )
 _HELP = """Unpack what --pack has packed: masks in bits, weights in bitmasks.
 
