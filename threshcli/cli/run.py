@@ -28,8 +28,8 @@ keep = true leaves tensors as they are. What matches nothing is an error, but fo
 variable: from --set, or by default from the table [variables].
 
 What thresh notes is a recipe, too: an output in .safetensors, what --sidecar writes beside any output, a report (.json,
-.ndjson). With the same input it gives the same output, byte for byte. Files that a recipe names are looked for beside it,
-then in the current folder.
+.ndjson). With the same input it gives the same output, byte for byte. Files that a recipe names are looked for beside
+it, then in the current folder.
 
 Example: thresh run prune.toml weights.safetensors --set density=zero50% -o pruned.safetensors
 """
