@@ -178,6 +178,12 @@ def test_a_shard_counts_once_whatever_names_it(index: Path) -> None:
     refused(thresh("stats", index, other), 2, f"{index} holds {shards(index.parent)[0]}, too")
 
 
+def test_what_is_wrong_with_a_shard_is_said_once(index: Path) -> None:
+    """Though its index fails with it."""
+    shards(index.parent)[1].write_bytes(b"nothing")
+    refused(thresh("stats", index, "-q"), 3, "no format")
+
+
 @pytest.mark.parametrize("words", [("-O", "{folder}"), ("-o", "{{dir}}/new.{{name}}"), ("-o", "{folder}/x.json")])
 def test_outputs_of_a_checkpoint_go_to_another_folder(words: tuple[str, str], index: Path) -> None:
     """Since shards keep their names."""

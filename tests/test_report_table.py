@@ -110,6 +110,16 @@ def test_names_lose_their_middle_when_there_is_no_room() -> None:
     assert "\u2026" in line
 
 
+def test_columns_go_rather_than_what_tells_names_apart() -> None:
+    """A row that could be any of four is worth nothing, whatever stands in it."""
+    names = [f"decoder.model.layers.{i}.self_attn.{part}_proj.weight_quantizer" for i in (0, 1) for part in "qk"]
+    lines = table(run(file("m.pt", *map(tensor, names), format="pt")), 80)
+    rows = [line.split()[0] for line in lines if line.startswith("  decoder")]
+    assert len(set(rows)) == len(rows) == 4
+    assert "ZERO" not in lines[0]
+    assert "ZERO" in table(run(file("m.pt", *[tensor(names[0])] * 2, format="pt")), 80)[0]
+
+
 def test_markup_in_names_is_just_text() -> None:
     """A name like [red] or [/x] is printed as it is."""
     assert any(line.startswith("[red]map[/x].npy ") for line in table(EXAMPLES["several"]))

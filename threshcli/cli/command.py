@@ -165,8 +165,12 @@ def conclude(result: RunResult, kind: Kind, outside: Outside, color: Color, verb
     if kind != "table" or result.status != "failed":
         outside.print(report.render(result, kind, outside.terminal(color), verbose))
     failed = [(item.input, item.error) for item in result.files if item.error is not None]
-    for path, failure in failed:
-        outside.complain(ThreshError(failure.message, hint=failure.hint, file=None if failure.elsewhere else path))
+    told = [
+        ThreshError(failure.message, hint=failure.hint, file=None if failure.elsewhere else path)
+        for path, failure in failed
+    ]
+    for error in {str(error): error for error in told}.values():  # a shard's is its index's, too
+        outside.complain(error)
     if kind == "none":
         for text in [text for item in result.files for text in item.warnings]:
             outside.warn(text)

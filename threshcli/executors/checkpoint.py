@@ -96,8 +96,8 @@ class CheckpointRun:
             output=self.job.output,
             status="skipped" if done else self.status,
             format="index",
-            bytes_in=len(plan.read.text),
-            bytes_out=len(plan.text),
+            bytes_in=0 if done else len(plan.read.text),
+            bytes_out=0 if done else len(plan.text),
             seconds=time.perf_counter() - began,
             warnings=plan.notes,
         )

@@ -1,14 +1,14 @@
 """Tables for people: rows of cells, laid out for the width that there is.
 
-Where the width does not suffice, titles become short, long names lose their middle, then whole columns go, the
-least important first; where even that does not help, every row becomes a block of lines. rich.table can do none
-of this; laying out here also spares a report its import (70 ms, a third of a run on a small file), the
-0.6 ms that it takes a row, and the blanks that it leaves at the ends of lines.
+Where the width does not suffice, titles become short, long names lose their middle, then whole columns go, the least
+important first, until names are told apart as they were; where even that does not help, every row becomes a block of
+lines. rich.table can do none of this; laying out here also spares a report its import (70 ms, a third of a run on a
+small file), the 0.6 ms that it takes a row, and the blanks that it leaves at the ends of lines.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -137,7 +137,8 @@ def render_grid(columns: Sequence[Column], rows: Sequence[Row], terminal: Termin
 
 
 def laid(columns: Sequence[Column], rows: Sequence[Row], terminal: Terminal) -> Layout | None:
-    """The columns that fit, as few as possible dropped; None where no choice fits."""
+    """The columns that fit, as few as possible dropped: more of them where rows could not be told apart by what is left
+    of their names. None where no choice fits."""
     told = [tuple(_shown(cell, terminal) for cell in row.cells) for row in rows if row.kind != "heading"]
     joints = [_joint([line[i] for line in told if line[i].joint]) for i in range(len(columns))]
     natural = [
@@ -145,7 +146,10 @@ def laid(columns: Sequence[Column], rows: Sequence[Row], terminal: Terminal) -> 
         for brief in (False, True)
     ]
     blank = [all(line[i].blank for line in told) for i in range(len(columns))]
-    choice = _fit(columns, natural, blank, terminal.width)
+    names = {_text(line[0], joints[0], False) for line in told}
+    choices = list(_fitting(columns, natural, blank, terminal.width))
+    apart = (choice for choice in choices if _told_apart(names, choice[0][0].width, terminal.ellipsis))
+    choice = next(apart, choices[0] if choices else None)
     return None if choice is None else Layout(columns, terminal, *choice, joints)
 
 
@@ -171,11 +175,16 @@ def _text(cell: Cell, joint: tuple[int, int], brief: bool) -> str:
     return (brief and cell.brief) or cell.text
 
 
-def _fit(
+def _told_apart(names: Collection[str], width: int, ellipsis: str) -> bool:
+    """Whether texts differ still when they are so short."""
+    return len({shorten(name, width, "middle", ellipsis) for name in names}) == len(names)
+
+
+def _fitting(
     columns: Sequence[Column], natural: Sequence[Sequence[int]], blank: Sequence[bool], width: int
-) -> tuple[list[_Placed], bool] | None:
-    """The columns that fit, and whether their texts have to be brief; `natural` are the widths of texts, and of those
-    that are brief."""
+) -> Iterator[tuple[list[_Placed], bool]]:
+    """Columns that fit, and whether their texts have to be brief, the most columns first; `natural` are the widths of
+    texts, and of those that are brief."""
     droppable = sorted((i for i, item in enumerate(columns) if item.importance), key=lambda i: columns[i].importance)
     droppable.sort(key=lambda i: not blank[i])
     for gone in range(len(droppable) + 1):
@@ -186,8 +195,8 @@ def _fit(
             if squeeze:
                 _squeeze([columns[i] for i in left], widths, room)
             if sum(widths) <= room:
-                return [_placed(columns[i], i, space) for i, space in zip(left, widths, strict=True)], brief
-    return None
+                yield [_placed(columns[i], i, space) for i, space in zip(left, widths, strict=True)], brief
+                break
 
 
 def _widest(texts: Sequence[str]) -> int:
