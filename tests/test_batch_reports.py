@@ -181,7 +181,9 @@ def test_a_report_does_not_take_the_place_of_a_tensor(tmp_path: Path) -> None:
     (tmp_path / "same.npy").symlink_to(tmp_path / "x.npy")
     for path in (tmp_path / "x.npy", tmp_path / "y.npy", tmp_path / "same.npy"):
         refused(thresh(*common, path), 5, path.name, "an input or output")
+    refused(thresh(*common, tmp_path / "y.npy.thresh.json", "--sidecar"), 5, "an input or output")
     refused(thresh(*common, tmp_path / "none" / "r.json"), 5, "r.json", "folder")
+    refused(thresh(*common, tmp_path), 5, f"{tmp_path}: is a folder")
     refused(thresh(*common, "-"), 2, "--report-file names a file")
     (tmp_path / "same.npy").unlink()
     np.save(tmp_path / "z.npy", np.ones(3))

@@ -178,6 +178,15 @@ def test_a_shard_counts_once_whatever_names_it(index: Path) -> None:
     refused(thresh("stats", index, other), 2, f"{index} holds {shards(index.parent)[0]}, too")
 
 
+def test_a_report_does_not_take_the_place_of_a_shard(index: Path, tmp_path: Path) -> None:
+    """Of those that are read, nor of those that are written."""
+    call = ("gradient", index, "-t", CUT, "-O", tmp_path / "out", "--overwrite", "--report-file")
+    before = shards(index.parent)[0].read_bytes()
+    for folder in (index.parent, tmp_path / "out"):
+        refused(thresh(*call, folder / shards(index.parent)[0].name), 5, "is an input or output of this call")
+    assert shards(index.parent)[0].read_bytes() == before
+
+
 def test_what_is_wrong_with_a_shard_is_said_once(index: Path) -> None:
     """Though its index fails with it."""
     shards(index.parent)[1].write_bytes(b"nothing")

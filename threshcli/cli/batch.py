@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 from threshcli.cli.outside import Outside
 from threshcli.conditions import Condition
 from threshcli.errors import ConditionFalse, OutputError, SomeFailed, ThreshError, UsageError
-from threshcli.plan.names import Job
+from threshcli.plan.names import Job, touched
+from threshcli.plan.provenance import sidecar_of
 from threshcli.plan.request import Request
 from threshcli.report import Kind
 from threshcli.report.sheets import Sheet, sheet
@@ -41,6 +42,8 @@ class Reporting:
     filed: Kind
     conditions: tuple[Condition, ...]
     verbose: bool
+    each: bool = False
+    """Whether a table has a row for every tensor: where that is asked, and where a recipe is only tried."""
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Reporting:
@@ -56,6 +59,7 @@ class Reporting:
             filed=by_name if asked in (None, "none") or path is None else asked,
             conditions=tuple(Condition.parse(text, COUNTS, VALUES) for text in given.get("fail_if") or ()),
             verbose=given["verbose"],
+            each=given["verbose"] or (given["dry_run"] and "recipe" in given),
         )
 
     @property
@@ -71,12 +75,14 @@ class Reporting:
                 what = f"{condition.text!r}: {request.command} keeps nothing, it writes other values"
                 raise UsageError(what, hint="selected counts the elements for which the comparison held")
 
-    def check(self, jobs: Sequence[Job]) -> None:
+    def check_place(self, jobs: Sequence[Job], sidecars: bool) -> None:
         """OutputError where the report's file is one that the call reads or writes."""
         if self.path is None:
             return
         here, there = os.path.abspath(self.path), _identity(self.path)  # noqa: PTH100 - as names are compared elsewhere
-        for path in (path for job in jobs for path in (job.input, job.output, job.residual) if path is not None):
+        paths = [path for job in jobs for path in touched(job)]
+        paths += [sidecar_of(job.output) for job in jobs if sidecars and job.output is not None]
+        for path in paths:
             if os.path.abspath(path) == here or (there is not None and _identity(path) == there):  # noqa: PTH100
                 raise OutputError("is an input or output of this call", hint="give it another name", file=self.path)
 
@@ -153,12 +159,12 @@ class Call:
 def calling(reporting: Reporting, run: RunResult, outside: Outside, given: Mapping[str, Any]) -> Iterator[Call]:
     """A call that begins; `run` is what is known of it. The report's file is there when all has ended well or badly,
     and not if it is broken off."""
-    sheets = [sheet(reporting.printed, outside.print, run, outside.terminal(given["color"]), verbose=reporting.verbose)]
+    sheets = [sheet(reporting.printed, outside.print, run, outside.terminal(given["color"]), verbose=reporting.each)]
     if reporting.path is None:
         yield Call(reporting, outside, [one for one in sheets if one is not None])
         return
     with report_file(reporting.path, replace=given["overwrite"] or given["skip_existing"]) as write:
-        sheets.append(sheet(reporting.filed, write, run, Terminal(), verbose=reporting.verbose))
+        sheets.append(sheet(reporting.filed, write, run, Terminal(), verbose=reporting.each))
         yield Call(reporting, outside, [one for one in sheets if one is not None])
 
 
@@ -167,8 +173,11 @@ def report_file(path: str, *, replace: bool) -> Iterator[Callable[[str], None]]:
     """A file that texts are written to one after the other, complete or absent."""
     from threshcli.storage.local import Target, existing, resolve
 
-    target_path = resolve(path)
-    there = existing(target_path) is not None
+    try:
+        target_path = resolve(path)
+        there = existing(target_path) is not None
+    except OutputError as error:
+        raise error.located(path) from error
     if there and not replace:
         raise OutputError("exists already", hint="use --overwrite to replace it", file=path)
     target = Target(target_path, 0, replace=there, fsync=False)

@@ -113,7 +113,7 @@ def carry_out(
     for step in request.steps:
         inputs.check_scope(str(step.fit.scope))
     jobs, told = request.names.jobs(inputs), telling(outside, request.names)
-    reporting.check(jobs)
+    reporting.check_place(jobs, request.sidecar)
     from threshcli.executors.local import Executor
 
     began = time.perf_counter()

@@ -215,6 +215,11 @@ def _shards(job: Job) -> list[str]:
         return []  # told when its turn comes
 
 
+def touched(job: Job) -> list[str]:
+    """The files that a job reads or writes, those of the shards that an index stands for among them."""
+    return [path for path in (*members(job.input), job.output, job.residual, *_shards(job)) if path is not None]
+
+
 def display_name(path: str) -> str:
     """What an unnamed tensor of this file is called: the file's stem."""
     name = _named(path).rstrip("/").rpartition("/")[2]
