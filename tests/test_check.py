@@ -197,6 +197,12 @@ def test_quiet_says_nothing_but_the_status(folder: Path) -> None:
     refused(thresh("check", "missing.npy", "-q"), 4, "missing.npy")
 
 
+def test_a_share_without_files_is_sound(folder: Path) -> None:
+    Path("list").write_text("")
+    assert thresh("check", "--files-from", "list", "--shard", "0/2").out.startswith("0 tensors in 0 files, 0 B, ")
+    assert ":" not in thresh("check", "--files-from", "list", "--shard", "0/2").out
+
+
 def test_of_many_files_only_those_with_a_fault_have_rows(folder: Path) -> None:
     many = [f"v{number:02}.npy" for number in range(20)]
     for name in many:

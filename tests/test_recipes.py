@@ -185,6 +185,8 @@ def test_a_dry_run_says_what_every_tensor_would_get(folder: Path) -> None:
     assert [used["slot"] for used in told["a.weight"]["threshold"]] == ["1.low", "2.threshold"]
     assert "steps" not in told["b.scale"]
     assert "\tclamp,hard" in run(text, "-n", "--report", "tsv").out
+    write_codes(folder / "x.safetensors", {f"layer.{number}": (FLOAT, [code(1)] * 3) for number in range(30)})
+    assert run('rule = "hard"\nthreshold = 2', "-n").out.count("  layer.") == 30
 
 
 def test_what_matches_nothing_is_an_error_unless_it_may(folder: Path) -> None:

@@ -124,7 +124,7 @@ def _closing(run: RunResult, verbose: bool, each: bool) -> Iterator[str]:
     looked = figures.counted(sum(isinstance(item, TensorCheck) for item in tensors_of(run)), "tensor")
     read = figures.size(sum(file.bytes_in for file in run.files))
     files = figures.counted(len(run.files), "file")
-    yield f"{looked} in {files}, {read}, {figures.duration(run.seconds)}: {told}"
+    yield f"{looked} in {files}, {read}, {figures.duration(run.seconds)}" + (f": {told}" if told else "")
     if not each:
         yield "-v shows each file"
     if verbose:

@@ -148,7 +148,9 @@ def existing(path: str) -> os.stat_result | None:
     except OSError as error:
         raise OutputError(f"cannot be written: {error.strerror}") from error
     if not stat.S_ISREG(found.st_mode):
-        raise OutputError("is a folder" if stat.S_ISDIR(found.st_mode) else "is not a regular file")
+        if stat.S_ISDIR(found.st_mode):
+            raise OutputError("is a folder", hint="name a file in it")
+        raise OutputError("is not a regular file")
     return found
 
 
