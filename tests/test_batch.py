@@ -131,6 +131,7 @@ def test_headers_are_forgotten_when_there_are_too_many(tmp_path: Path, monkeypat
     plans = [planned(planner, write(tmp_path / f"{n}.npy", np.zeros(n, "f4"))) for n in (1, 2, 3, 1)]
     assert len({id(plan.kept) for plan in plans}) == 4
     monkeypatch.setattr("threshcli.plan.alike._ROOM", 10)
+    planner = Planner(request(), MapFiles(), strict=False)
     again = [planned(planner, tmp_path / "1.npy") for _ in range(2)]
     assert again[0].kept is not again[1].kept
 

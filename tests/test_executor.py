@@ -10,7 +10,8 @@ import pytest
 
 from threshcli.dtypes import FLOAT32
 from threshcli.errors import DeviceError
-from threshcli.executors.local import Executor, kernels_for
+from threshcli.executors.devices import kernels_for
+from threshcli.executors.local import Executor
 from threshcli.kernels.base import Kernels
 from threshcli.kernels.numpy import NumpyKernels
 from threshcli.kernels.torch import TorchKernels

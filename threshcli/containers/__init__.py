@@ -10,6 +10,9 @@ from functools import cache
 from threshcli.containers.base import Container, Reader
 from threshcli.errors import InputError, UsageError
 
+IDENTIFYING = 64
+"""Bytes at the beginning of a file that tell its container."""
+
 
 @cache
 def registered() -> dict[str, Container]:
@@ -29,7 +32,7 @@ def identify(reader: Reader) -> Container:
     """The container of a file, by its first bytes."""
     if not reader.size:
         raise InputError("is empty (0 bytes)")
-    head = reader.read(0, min(reader.size, 64))
+    head = reader.read(0, min(reader.size, IDENTIFYING))
     for container in registered().values():
         if container.sniff(head):
             return container

@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import ExitStack
 from typing import NamedTuple, Protocol, TypeVar
 
+from threshcli.engine.abreast import Steps
 from threshcli.engine.copies import Part, work_together
 from threshcli.engine.ledger import Ledger, crc_of, require
 from threshcli.engine.maps import MapSources
@@ -29,11 +30,9 @@ from threshcli.thresholds.base import Mapped
 from threshcli.tiles import Tile
 
 T = TypeVar("T")
-
 _LIGHT = 1 << 16  # bytes of a tensor, on an average, under which calls of the system take longer than its elements
 _ALONE = 1 << 21  # files up to so many bytes are not worth a second thread
 _TOGETHER = 1 << 23  # files under so many bytes are not worth another process
-
 
 Output = Target | Stream
 
@@ -99,17 +98,20 @@ class FileRun:
                 found[item.out.source] = made[kind]
         return found
 
-    def run(self, began: float) -> FileResult:
-        """Do it: the output is complete when this returns, and absent if it raises. `began` is a perf_counter."""
+    def steps(self, began: float) -> Steps[FileResult]:
+        """Do it: the output is complete at the end, and absent if it raises. `began` is a perf_counter."""
+        light = self._light  # all that it needs is in memory
         with ExitStack() as stack:
             stack.enter_context(self._maps)
-            if self._light:
+            if light:
                 self._source.hold()
             self._target = self._begin(self._plan.output, stack)
             self._residual = self._begin(self._plan.residual, stack)
             sidecar = self._begin(self._plan.sidecar, stack)
+            began += yield light
             self._look_sideways(stack)
             self._work_all()
+            began += yield light
             self._check_regions()
             self._source.check_unchanged()
             self._maps.check_unchanged()
@@ -117,6 +119,7 @@ class FileRun:
             self._finish(self._plan.sidecar, sidecar, Ledger())
             self._finish(self._plan.residual, self._residual, self._left)
             self._finish(self._plan.output, self._target, self._written)
+        began += yield light
         seconds = time.perf_counter() - began
         return file_result(self._plan, self._summed(), seconds, status="written", moments=self._request.moments)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from threshcli import __version__
+from threshcli.engine.abreast import Steps, abreast, finish
 from threshcli.engine.copies import possible
 from threshcli.engine.crew import Crew
 from threshcli.engine.files import FileRun
@@ -18,9 +19,10 @@ from threshcli.engine.measuring import Measuring
 from threshcli.engine.outcome import file_result
 from threshcli.engine.sizes import Progress, Settings, largest_tile, tile_bytes, workers
 from threshcli.errors import DeviceError, OutputError, ThreshError
+from threshcli.executors.devices import kernels_for
 from threshcli.executors.endings import failed, is_out_of_memory, not_done, skipped
 from threshcli.executors.patterns import check_patterns
-from threshcli.executors.sharing import Share, shares, together
+from threshcli.executors.sharing import SMALL, Share, shares, together
 from threshcli.kernels.base import Kernels
 from threshcli.plan.alike import Planner
 from threshcli.plan.files import FilePlan
@@ -137,11 +139,10 @@ class Executor:
             if work.fitting is not None and work.fitting.is_shared:
                 work.fitting.share_all(jobs, stack)
             single, count, stopped = None, 0, False
-            for share in shares(jobs, crew.size if own and not self._plans_only and not self.fail_fast else 1):
-                if len(share.jobs) == 1:
-                    (job,) = share.jobs
-                    results = iter([not_done(job)]) if stopped else self._results(job, work, share.start)
-                    for result in results:
+            several = own and not self._plans_only and not self.fail_fast
+            for share in shares(jobs, crew.size if several else 1, alone=self.fail_fast):
+                if not share.sizes:
+                    for result in map(not_done, share.jobs) if stopped else self._results(share, work):
                         stopped |= self.fail_fast and result.status == "failed"
                         yield tell(count, result)
                         count += 1
@@ -157,8 +158,8 @@ class Executor:
         yield from together(
             share,
             work.settings.crew.kernels(),
-            lambda number, job: tell(number, self._attempt(job, single, (number, 0))),
-            lambda number, job, error: tell(number, failed(job, error)),
+            lambda number, job: self._attempt(job, single, (number, 0)),
+            tell,
             lambda size: self.progress.advance(size * self.request.passes),
         )
 
@@ -186,11 +187,14 @@ class Executor:
         tile_bytes, told = min(settings.tile_bytes, 1 << 21), settings.progress.advance
         return Fitting(self.request, Desk(crew, tile_bytes, verify=self.solve_only, advance=told), maps)
 
-    def _results(self, job: Job, work: _Work, number: int) -> Iterator[FileResult]:
-        """What becomes of an input: one result, or several of a checkpoint that its index stands for."""
-        if not is_index(job.input):
-            yield self._attempt(job, work, (number, 0))
-            return
+    def _results(self, share: Share, work: _Work) -> Iterator[FileResult]:
+        """What becomes of inputs, in order: one result each, or several of a checkpoint that an index stands for."""
+        if is_index(share.jobs[0].input):
+            return self._checkpoint(share.jobs[0], work, share.start)
+        return abreast(self._attempt(job, work, (number, 0)) for number, job in enumerate(share.jobs, share.start))
+
+    def _checkpoint(self, job: Job, work: _Work, number: int) -> Iterator[FileResult]:
+        """What becomes of the files that an index stands for."""
         from threshcli.executors.checkpoint import CheckpointRun
 
         with ExitStack() as stack:
@@ -198,7 +202,7 @@ class Executor:
                 self.request,
                 job,
                 work.planner.maps,
-                attempt=lambda shard, part: self._attempt(shard, work, (number, part)),
+                attempt=lambda shard, part: finish(self._attempt(shard, work, (number, part))),
                 share=lambda shards: work.fitting.share_checkpoint(number, shards, stack) if work.fitting else None,
                 status="read" if self.solve_only else "dry-run" if self._plans_only else "written",
                 strict=work.planner.strict,
@@ -210,9 +214,9 @@ class Executor:
         """Whether outputs may have tensors of other names than inputs."""
         return self.request.packing is not None
 
-    def _attempt(self, job: Job, work: _Work, number: Number) -> FileResult:
+    def _attempt(self, job: Job, work: _Work, number: Number) -> Steps[FileResult]:
         try:
-            return self._file(job, work, number)
+            return (yield from self._file(job, work, number))
         except ThreshError as error:
             return failed(job, error)
         except (MemoryError, RuntimeError) as error:
@@ -221,13 +225,14 @@ class Executor:
             hint = "use fewer --jobs or less --max-memory"
             return failed(job, DeviceError("the memory does not suffice", hint=hint))
 
-    def _file(self, job: Job, work: _Work, number: Number) -> FileResult:
+    def _file(self, job: Job, work: _Work, number: Number) -> Steps[FileResult]:
         began = time.perf_counter()
         fitting = work.fitting
         with ExitStack() as stack:
             source = stack.enter_context(local.Source(job.input) if fitting is None else fitting.source(job))
             if source.size <= _AT_ONCE and not self._plans_only:
                 source.hold()
+            began += yield source.size <= SMALL
             plan = work.planner.plan(job, source)
             existing = self._existing(plan, work, number)
             waits = existing is not None and not self._plans_only and existing.can_wait(plan)
@@ -250,7 +255,7 @@ class Executor:
             if existing is not None and waits and existing.is_done(plan, source):
                 return skipped(job)
             self._make_folders(plan, work)
-            return FileRun(self.request, plan, source, work.settings).run(began)
+            return (yield from FileRun(self.request, plan, source, work.settings).steps(began))
 
     def _existing(self, plan: FilePlan, work: _Work, number: Number) -> Existing | None:
         """Who knows whether the outputs of a file are there already, if that is of interest."""
@@ -279,18 +284,6 @@ class Executor:
 def _later(tell: Callable[[int, FileResult], Told], by: int, number: int, file: FileResult) -> Told:
     """What is told of the result of a job: those before may have had more than one."""
     return tell(number + by, file)
-
-
-def kernels_for(device: str) -> tuple[str, Callable[[], Kernels]]:
-    """The device that is meant, and how to make a worker's kernels for it; torch is only loaded for an accelerator."""
-    if device == "cpu":
-        from threshcli.kernels.numpy import NumpyKernels
-
-        return device, NumpyKernels
-    from threshcli.kernels.torch import TorchKernels, check_device
-
-    found = check_device(device)
-    return kernels_for("cpu") if found == "cpu" else (found, lambda: TorchKernels(found))
 
 
 def make_folder(path: str) -> None:

@@ -11,13 +11,18 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+from threshcli.engine.abreast import ABREAST, Steps, abreast
 from threshcli.engine.copies import Part, work_together
 from threshcli.errors import DeviceError
+from threshcli.executors.endings import failed
 from threshcli.kernels.base import Kernels
 from threshcli.plan.index import is_index
 from threshcli.plan.names import Job
+from threshcli.results import FileResult
 
-_SMALL = 1 << 23  # files of so many bytes have tiles enough for all workers
+SMALL = 1 << 14
+"""Files up to so many bytes take their steps side by side, with what is read and written of them in memory."""
+_LARGE = 1 << 23  # files of so many bytes have tiles enough for all workers
 _LEAST_FILES, _LEAST_BYTES = 16, 1 << 24  # one of these makes a share worth copying a process for
 _MOST_FILES, _MOST_BYTES = 1024, 1 << 28
 _FIRST_FILES = 256  # soon there is something to tell, and what it tells serves the copies that follow
@@ -26,39 +31,35 @@ Told = TypeVar("Told")
 
 
 class Share(NamedTuple):
-    """Consecutive files, from the `start`-th on, with their sizes; several are to be shared out."""
+    """Consecutive files, from the `start`-th on. Those with `sizes` are to be shared out, others are this process's."""
 
     start: int
     jobs: Sequence[Job]
-    sizes: Sequence[int]
+    sizes: Sequence[int] = ()
 
 
-def shares(jobs: Sequence[Job], workers: int) -> Iterator[Share]:
-    """The files of a call in shares; one by one where there is one worker."""
+def shares(jobs: Sequence[Job], workers: int, *, alone: bool = False) -> Iterator[Share]:
+    """The files of a call in shares; an index has one for itself, and so has each file if they are to go `alone`."""
     start, sizes = 0, list[int]()
-    most = _FIRST_FILES
+    most, later = (1, 1) if alone else (_FIRST_FILES, _MOST_FILES)
     for number, job in enumerate(jobs):
-        size = _size(job.input) if workers > 1 else None
+        size = _size(job.input)
         if size is not None:
             sizes.append(size)
         if sizes and (size is None or len(sizes) == most or sum(sizes) >= _MOST_BYTES):
-            yield from _cut(jobs, start, sizes)
-            start, sizes, most = start + len(sizes), [], _MOST_FILES
+            yield _cut(jobs, start, sizes, workers)
+            start, sizes, most = start + len(sizes), [], later
         if size is None:
-            yield Share(number, jobs[number : number + 1], (0,))
+            yield Share(number, jobs[number : number + 1])
             start = number + 1
     if sizes:
-        yield from _cut(jobs, start, sizes)
+        yield _cut(jobs, start, sizes, workers)
 
 
-def _cut(jobs: Sequence[Job], start: int, sizes: Sequence[int]) -> Iterator[Share]:
-    """A run of small files; one by one if it is not worth copying a process for."""
+def _cut(jobs: Sequence[Job], start: int, sizes: Sequence[int], workers: int) -> Share:
+    """A run of small files; for this process if it is not worth copying that."""
     several = len(sizes) > 1 and (len(sizes) >= _LEAST_FILES or sum(sizes) >= _LEAST_BYTES)
-    if several:
-        yield Share(start, jobs[start : start + len(sizes)], sizes)
-        return
-    for place in range(len(sizes)):
-        yield Share(start + place, jobs[start + place : start + place + 1], (0,))
+    return Share(start, jobs[start : start + len(sizes)], sizes if several and workers > 1 else ())
 
 
 def _size(path: str) -> int | None:
@@ -69,32 +70,43 @@ def _size(path: str) -> int | None:
         found = os.stat(path)  # noqa: PTH116 - a path object for each of many small files takes longer
     except (OSError, ValueError):
         return 0  # to be told in its turn
-    return found.st_size if stat.S_ISREG(found.st_mode) and found.st_size < _SMALL else None
+    return found.st_size if stat.S_ISREG(found.st_mode) and found.st_size < _LARGE else None
 
 
 def together(
     share: Share,
     kernels: list[Kernels],
-    attempt: Callable[[int, Job], Told],
-    lost: Callable[[int, Job, DeviceError], Told],
+    attempt: Callable[[int, Job], Steps[FileResult]],
+    tell: Callable[[int, FileResult], Told],
     advance: Callable[[int], None],
 ) -> Iterator[Told]:
-    """What `attempt` gives for each file of a share, done by one process for each set of kernels. When one of them is
-    ended from outside, what it had done is not known: these files are `lost`."""
+    """What is told of each file of a share, done by one process for each set of kernels. When one of them is ended from
+    outside, what it had done is not known: these files have failed."""
     done: dict[int, Any] = {}
+    jobs, sizes, start = share.jobs, share.sizes, share.start
+    alike = sum(sizes) <= len(sizes) * SMALL
+    step = max(1, min(ABREAST, len(jobs) // (4 * len(kernels)))) if alike else 1
+    stretches = [range(first, min(first + step, len(jobs))) for first in range(0, len(jobs), step)]
 
-    def work(place: int, own: Kernels) -> None:
-        done[place] = attempt(share.start + place, share.jobs[place])
+    def work(places: range, own: Kernels) -> None:
+        results = abreast(attempt(start + place, jobs[place]) for place in places)
+        for place, result in zip(places, results, strict=True):
+            done[place] = tell(start + place, result)
 
-    part = Part(lambda: iter(range(len(share.jobs))), work, lambda: done, lambda place: advance(share.sizes[place]))
+    part = Part(
+        units=lambda: iter(stretches),
+        work=work,
+        found=lambda: done,
+        passed=lambda places: advance(sum(sizes[places.start : places.stop])),
+    )
     error = None
     try:
         for found in work_together(part, kernels):
             done.update(found)
     except DeviceError as ended:
         error = ended
-    for place, job in enumerate(share.jobs):
+    for place, job in enumerate(jobs):
         if place not in done and error is not None:
-            yield lost(share.start + place, job, error)
+            yield tell(start + place, failed(job, error))
         else:
             yield done.pop(place)

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from threshcli.engine.abreast import Steps
 from threshcli.engine.files import FileRun
 from threshcli.engine.unfolding import Unfolded
 from threshcli.errors import ThreshError
@@ -30,7 +31,7 @@ class Unpacker(Executor):
     def _renames(self) -> bool:
         return True
 
-    def _file(self, job: Job, work: Any, number: Any) -> FileResult:
+    def _file(self, job: Job, work: Any, number: Any) -> Steps[FileResult]:
         began = time.perf_counter()
         with local.Source(job.input) as source:
             plan, folded = plan_unpacking(self.request, job, source, self.given)
@@ -41,7 +42,7 @@ class Unpacker(Executor):
                 return self._planned(plan, began, "dry-run")
             unfolded = Unfolded(source, folded)
             self._make_folders(plan, work)
-            return FileRun(self.request, plan, unfolded, work.settings).run(began)
+            return (yield from FileRun(self.request, plan, unfolded, work.settings).steps(began))
 
 
 def shapes_of(path: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from threshcli.storage.local import Source
 from threshcli.thresholds.base import Maps
 
 _ROOM = 1 << 18  # bytes of headers that are kept; a plan is some tens of times as large as its header
+_SHORT = 1 << 12  # bytes of a header that is compared with the latest one before it is looked at
 _Head = tuple[str, int, bytes]
 _Kind = tuple[_Head, str, str | None]
 
@@ -36,6 +37,7 @@ class Planner:
     _settled: dict[_Kind, Settled] = field(default_factory=dict)
     _kinds: dict[tuple[_Head, str | None, str | None], _Kind | None] = field(default_factory=dict)
     _kept: int = 0
+    _latest: tuple[_Head, Contents] | None = None
 
     def plan(
         self,
@@ -64,14 +66,17 @@ class Planner:
             )
             if kind is not None:
                 self._settled[kind] = settled
-        elif any(not tensor.name for tensor in contents.tensors):
-            names = names_of(contents, job.input)
-            tensors = (item._replace(name=name) for item, name in zip(settled.tensors, names, strict=True))
-            settled = settled._replace(tensors=tuple(tensors))
+        else:
+            settled = _named(settled, job)
         return file_plan(self.request, job, source, settled)
 
     def _read(self, source: Source) -> tuple[_Head | None, Contents]:
         """What a file holds, and what decides that."""
+        latest = self._latest
+        if latest is not None:
+            _, size, begin = latest[0]
+            if source.size == size and source.read(0, len(begin)) == begin:
+                return latest
         container = containers.identify(source)
         first = container.head(source)
         if first is None or len(first) > _ROOM:
@@ -81,6 +86,8 @@ class Planner:
         if contents is None:
             contents = container.read(source)
             self._keep(head, contents)
+        if containers.IDENTIFYING <= len(first) <= _SHORT:
+            self._latest = head, contents  # no other container would be found by these bytes, and there are more
         return head, contents
 
     def _keep(self, head: _Head, contents: Contents) -> None:
@@ -114,6 +121,16 @@ class Planner:
         selects = any(entry.selection != Selection() for entry in request.entries)
         alike = out == contents.container and left in (None, out) and not selects
         return (head, out, left) if alike else None
+
+
+def _named(settled: Settled, job: Job) -> Settled:
+    """What is settled of a file that is as another: tensors without names have them from the file."""
+    contents = settled.contents
+    if all(tensor.name for tensor in contents.tensors):
+        return settled
+    names = names_of(contents, job.input)
+    tensors = tuple([item.named(name) for item, name in zip(settled.tensors, names, strict=True)])
+    return Settled(contents, tensors, *settled[2:])
 
 
 def _extension(path: str | None) -> str | None:

@@ -119,8 +119,7 @@ def settle(
 ) -> Settled:
     """What becomes of a file with these contents; UsageError or InputError where nothing can. A `recipe` that is given
     stands in its metadata in place of its own."""
-    kind = _kind(request, job, contents)
-    names = names_of(contents, job.input)
+    kind, names = _kind(request, job, contents), names_of(contents, job.input)
     if strict and job.whole is None:
         check_patterns(request, names)
     tensors = [
@@ -251,6 +250,8 @@ def plan_output(
 
 
 def _check_output(request: Request, source: local.Source, path: str, skeleton: Skeleton, in_place: bool) -> OutputPlan:
+    if not streams.is_named(path) and local.is_free(path):
+        return OutputPlan(path, skeleton, replace=False, fsync=bool(request.fsync))
     if streams.is_stream(path):
         if in_place:
             raise OutputError("is not a regular file", hint="use -o or -O")

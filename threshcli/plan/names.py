@@ -223,4 +223,5 @@ def touched(job: Job) -> list[str]:
 def display_name(path: str) -> str:
     """What an unnamed tensor of this file is called: the file's stem."""
     name = _named(path).rstrip("/").rpartition("/")[2]
-    return os.path.splitext(name)[0]
+    stem, dot, _ = name.rpartition(".")
+    return stem if dot and stem.strip(".") else name  # as os.path.splitext, in less time

@@ -47,6 +47,10 @@ class TensorPlan(NamedTuple):
     chain: tuple[TensorPlan, ...] = ()
     """Several steps, each as if it read the file that the one before had written."""
 
+    def named(self, name: str) -> TensorPlan:
+        """The same plan for a tensor of another name."""
+        return self.__class__(self[0], name, *self[2:])
+
     @property
     def prefix(self) -> str:
         """What stands before keys where there are several steps."""

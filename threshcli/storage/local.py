@@ -139,6 +139,17 @@ def resolve(path: str) -> str:
     return os.path.realpath(path) if os.path.islink(path) else path  # noqa: PTH114 - as in `_open`
 
 
+def is_free(path: str) -> bool:
+    """Whether nothing is at an output's path, not even a link."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
+
+
 def existing(path: str) -> os.stat_result | None:
     """What lies at an output's path, or None; OutputError if it is nothing that can be replaced."""
     try:

@@ -24,9 +24,14 @@ _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d{1,9})", re.ASCII)
 _CHUNK = 1 << 20
 
 
+def is_named(path: str) -> bool:
+    """Whether a name by itself says that an output is a stream: standard output, or a descriptor."""
+    return path[:1] in ("-", "/") and (path in STDOUT or _DESCRIPTOR.fullmatch(path) is not None)
+
+
 def is_stream(path: str) -> bool:
     """Whether an output of this name goes somewhere from end to end, and replaces nothing."""
-    if path in STDOUT or _DESCRIPTOR.fullmatch(path):
+    if is_named(path):
         return True
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116 - asked of every output
