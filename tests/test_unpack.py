@@ -229,3 +229,9 @@ def test_what_is_unpacked_already_is_left_alone(tmp_path: Path, packing: str) ->
     assert back.stat().st_mtime_ns == before
     back.write_bytes(back.read_bytes()[:-1] + b"\x40")
     refused(thresh(*call), 5, "exists already, with other values")
+
+
+def test_a_mask_that_has_no_name_is_told_without_one(tmp_path: Path) -> None:
+    np.save(tmp_path / "bits.npy", np.zeros(5, np.uint8))
+    ran = thresh("unpack", tmp_path / "bits.npy", "--shape", "4,4", "-o", tmp_path / "x.npy")
+    refused(ran, 4, "bits.npy: does not hold a mask of shape [4, 4] in bits: that is uint8 of 2 bytes")

@@ -21,7 +21,7 @@ Files = Annotated[
     typer.Argument(
         help="Tensor files: .npy, .safetensors, .pt; folders stand for those in them, the index (.json) of a sharded "
         "checkpoint for its shards; - for standard input.",
-        metavar="FILE",
+        metavar="FILE...",
         show_default=False,
     ),
 ]

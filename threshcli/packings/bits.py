@@ -105,8 +105,9 @@ def _bits(number: int, tensor: Tensor, dtype: DType, shape: tuple[int, ...], giv
     length = _length(shape)
     if not _may_be(tensor) or tensor.shape != (length,):
         there = f"{tensor.dtype.name} of shape {list(tensor.shape)}"
+        what = f"tensor {tensor.name!r} is not" if tensor.name else "does not hold"
         raise InputError(
-            f"tensor {tensor.name!r} is not a mask of shape {list(shape)} in bits: that is uint8 of {length:,} bytes, "
+            f"{what} a mask of shape {list(shape)} in bits: that is uint8 of {length:,} bytes, "
             f"and it is {there}",
             hint="check --shape or --like, if given, or write the file again",
         )

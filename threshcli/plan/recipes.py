@@ -20,7 +20,10 @@ from threshcli.storage import local
 _LONGEST = 1 << 28
 _REPORT = "thresh.report/1"
 _LINES = (".ndjson", ".jsonl")
-_HINT = "outputs of thresh in .safetensors have theirs, others get one beside them with --sidecar"
+_HINT = (
+    "name the recipe first, then the files; outputs of thresh in .safetensors have theirs, others get one beside them "
+    "with --sidecar"
+)
 
 
 def read_recipe(path: str, variables: Mapping[str, object]) -> Recipe:
