@@ -96,6 +96,8 @@ def test_verbose_tells_of_each_file_as_it_ends(tmp_path: Path) -> None:
     ran = thresh("binary", *files, "-t", "0.5", "-O", tmp_path / "out", "-v")
     assert ran.lines[0] == f"{files[0]} -> {tmp_path}/out/0006.npy: written"
     assert ran.lines[1].startswith(f"{files[1]} -> {tmp_path}/out/0007.npy: failed: is in no format")
+    quiet = thresh("binary", files[0], "-t", "0.5", "-O", tmp_path / "out", "-v", "-q", "--overwrite")
+    assert quiet == Ran(0, "", "")
 
 
 @pytest.mark.parametrize(

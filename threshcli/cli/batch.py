@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
+from threshcli.cli.failures import tell_failures
 from threshcli.cli.outside import Outside
 from threshcli.conditions import Condition
-from threshcli.errors import ConditionFalse, OutputError, SomeFailed, ThreshError, UsageError
+from threshcli.errors import ConditionFalse, OutputError, UsageError
 from threshcli.plan.names import Job, touched
 from threshcli.plan.provenance import sidecar_of
 from threshcli.plan.request import Request
@@ -58,7 +59,7 @@ class Reporting:
             path=path,
             filed=by_name if asked in (None, "none") or path is None else asked,
             conditions=tuple(Condition.parse(text, COUNTS, VALUES) for text in given.get("fail_if") or ()),
-            verbose=given["verbose"],
+            verbose=given["verbose"] and not given["quiet"],
             each=given["verbose"] or (given["dry_run"] and "recipe" in given),
         )
 
@@ -143,16 +144,10 @@ class Call:
         for one in self.sheets:
             one.end(run, self.tally, self.warnings)
         self.warnings.close()
-        for path, failure in self.failures:
-            self.outside.complain(
-                ThreshError(failure.message, hint=failure.hint, file=None if failure.elsewhere else path)
-            )
+        status = tell_failures(self.failures, self.tally.files, self.outside)
         for path, text in self.holding:
             self.outside.complain(ConditionFalse(text, file=path))
-        codes = {failure.exit_code for _, failure in self.failures}
-        if not codes:
-            return ConditionFalse.exit_code if self.holding else 0
-        return SomeFailed.exit_code if len(self.failures) < self.tally.files or len(codes) > 1 else codes.pop()
+        return status or (ConditionFalse.exit_code if self.holding else 0)
 
 
 @contextmanager

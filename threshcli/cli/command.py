@@ -13,8 +13,9 @@ from threshcli.cli import options
 from threshcli.cli._inputs import INPUTS, inputs_of, parameters, with_parameters
 from threshcli.cli._rules import rule_parameters
 from threshcli.cli.batch import Reporting, calling
+from threshcli.cli.failures import tell_failures
 from threshcli.cli.outside import Outside
-from threshcli.errors import SomeFailed, ThreshError, UsageError
+from threshcli.errors import UsageError
 from threshcli.packings.base import Given
 from threshcli.plan.asking import DECIDING, request_of
 from threshcli.plan.index import members
@@ -164,17 +165,8 @@ def conclude(result: RunResult, kind: Kind, outside: Outside, color: Color, verb
     would say it twice."""
     if kind != "table" or result.status != "failed":
         outside.print(report.render(result, kind, outside.terminal(color), verbose))
-    failed = [(item.input, item.error) for item in result.files if item.error is not None]
-    told = [
-        ThreshError(failure.message, hint=failure.hint, file=None if failure.elsewhere else path)
-        for path, failure in failed
-    ]
-    for error in {str(error): error for error in told}.values():  # a shard's is its index's, too
-        outside.complain(error)
     if kind == "none":
         for text in [text for item in result.files for text in item.warnings]:
             outside.warn(text)
-    codes = {failure.exit_code for _, failure in failed}
-    if not codes:
-        return 0
-    return SomeFailed.exit_code if len(failed) < len(result.files) or len(codes) > 1 else codes.pop()
+    failures = [(item.input, item.error) for item in result.files if item.error is not None]
+    return tell_failures(failures, len(result.files), outside)
