@@ -107,8 +107,7 @@ def _bits(number: int, tensor: Tensor, dtype: DType, shape: tuple[int, ...], giv
         there = f"{tensor.dtype.name} of shape {list(tensor.shape)}"
         what = f"tensor {tensor.name!r} is not" if tensor.name else "does not hold"
         raise InputError(
-            f"{what} a mask of shape {list(shape)} in bits: that is uint8 of {length:,} bytes, "
-            f"and it is {there}",
+            f"{what} a mask of shape {list(shape)} in bits: that is uint8 of {length:,} bytes, and it is {there}",
             hint="check --shape or --like, if given, or write the file again",
         )
     dtype = given.dtype or dtype
