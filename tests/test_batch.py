@@ -110,7 +110,7 @@ def planned(planner: Planner, path: Path) -> FilePlan:
     job = Job(str(path), str(path.parent / "out" / path.name))
     with Source(str(path)) as source:
         found = planner.plan(job, source)
-        assert found._replace(kept={}) == plan_file(planner.request, job, source, planner.maps, strict=False)
+        assert found._replace(kept={}) == plan_file(planner.request, job, source, planner.maps)
     return found
 
 

@@ -206,6 +206,19 @@ def test_files_of_two_folders_are_compared_by_their_names(folder: Path) -> None:
     assert ran.out.splitlines()[-1].startswith("2 of 3 files are different, 1 failed: no tensors, ")
 
 
+def test_a_pattern_that_matches_nothing_in_two_folders_is_an_error(folder: Path) -> None:
+    """They are the same in nothing at all."""
+    for name in ("a", "b"):
+        Path(name).mkdir()
+        for number, tensors in enumerate(({"w": torch.ones(3)}, {"bias": torch.ones(3)})):
+            save_file(tensors, f"{name}/{number}.safetensors")
+    refused(thresh("diff", "a", "b", "-k", "wight"), 2, "no tensor matches 'wight'; there is 'bias', 'w'")
+    refused(thresh("diff", "a", "b", "-k", "w", "-x", "norm"), 2, "no tensor matches 'norm'")
+    assert thresh("diff", "a", "b", "-k", "w", "-x", "b*").status == 0
+    Path("a/0.safetensors").write_bytes(b"nothing")
+    refused(thresh("diff", "a", "b", "-k", "w", "-q"), 3, "a/0.safetensors")
+
+
 def test_an_index_stands_for_all_shards(folder: Path) -> None:
     """Compared with another, and with one file of all tensors; errors name the shard, or the index."""
     tensors_ = {f"w{number}": torch.full((3,), float(number)) for number in range(4)}

@@ -40,6 +40,16 @@ def test_a_sidecar_stands_beside_any_output(folder: Path) -> None:
     assert not Path("z.npy.thresh.json").exists()
 
 
+def test_a_recipe_that_is_left_beside_another_output_is_warned_of(folder: Path) -> None:
+    """Since it would be taken for that output's."""
+    done(thresh("hard", "x.npy", "-t", "p60", "-o", "out.npy", "--sidecar"))
+    call = ("soft", "x.npy", "-t", "1", "-o", "out.npy", "--overwrite", "-q")
+    assert "out.npy.thresh.json tells of what was there before" in done(thresh(*call)).err
+    assert done(thresh(*call, "--sidecar")).err == ""
+    Path("out.npy.thresh.json").unlink()
+    assert done(thresh(*call)).err == ""
+
+
 def test_a_recipe_beside_an_output_belongs_to_it(folder: Path) -> None:
     """--skip-existing looks at it, too."""
     words = ("x.npy", "-o", "out.npy", "--skip-existing", "--sidecar", "-q")

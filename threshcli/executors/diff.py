@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -56,6 +56,8 @@ def compare(params: Mapping[str, object], pairs: Sequence[Pair], means: Means, a
     began = time.perf_counter()
     differ = _Differ(means, asked, Crew(workers(means), NumpyKernels), strict=len(pairs) == 1)
     files = tuple(attempted(str(pair.a or pair.b), partial(differ.files, pair)) for pair in pairs)
+    if not any(file.error for file in files):  # the others may have had what matches
+        means.selection.check(list(differ.names))
     return RunResult(
         version=__version__,
         command="diff",
@@ -122,6 +124,8 @@ class _Differ:
     asked: Asked
     crew: Crew
     strict: bool
+    names: dict[str, None] = field(default_factory=dict)
+    """Of all tensors that were seen, where patterns choose some."""
 
     def files(self, pair: Pair) -> FileResult:
         """All differences of two files."""
@@ -134,6 +138,8 @@ class _Differ:
             matched = list(_matched(a, b))
             if self.strict:
                 self.means.selection.check([name for name, _, _ in matched])
+            if self.means.selection.has_patterns:
+                self.names.update(dict.fromkeys(name for name, _, _ in matched))
             chosen = [item for item in matched if self.means.selection.chosen(item[0])]
             _verified([held for _, *both in chosen for held in both if held is not None])
             tensors = tuple(self._tensor(*item) for item in chosen)

@@ -73,7 +73,7 @@ class Fitting:
             with ExitStack() as closing:
                 try:
                     source = closing.enter_context(local.Source(job.input))
-                    plan = plan_file(self.request, reading, source, self.maps, strict=False)
+                    plan = plan_file(self.request, reading, source, self.maps)
                 except ThreshError as error:
                     raise error.located(job.input) from error
                 planned.append(Planned(plan, source.path))

@@ -44,7 +44,7 @@ def plan_checkpoint(request: Request, job: Job, maps: Maps, *, strict: bool) -> 
     for name, shard in zip(index.listed, jobs, strict=True):
         try:
             with Source(shard.input) as source:
-                plan = plan_file(request, shard, source, maps, strict=False)
+                plan = plan_file(request, shard, source, maps)
         except ThreshError as error:
             raise error.located(shard.input) from error
         try:

@@ -12,7 +12,7 @@ from threshcli.containers.base import Container, Contents, Copy, Skeleton
 from threshcli.errors import OutputError, ThreshError, UsageError
 from threshcli.plan.names import Job, display_name
 from threshcli.plan.packs import Measured, check_unpacked, packed, placed, stored
-from threshcli.plan.provenance import KEY, provenance, sidecar_of, unlike
+from threshcli.plan.provenance import KEY, left_beside, provenance, sidecar_of, unlike
 from threshcli.plan.request import Request
 from threshcli.plan.tensors import Known, Place, TensorPlan, plan_tensor
 from threshcli.storage import local, streams
@@ -87,22 +87,10 @@ class Settled(NamedTuple):
     """What the metadata of the output says of how it was made."""
 
 
-def plan_file(
-    request: Request,
-    job: Job,
-    source: local.Source,
-    maps: Maps,
-    *,
-    strict: bool,
-    known: Known | None = None,
-    measured: Measured | None = None,
-) -> FilePlan:
-    """The plan of one input, open as `source`; UsageError, InputError or OutputError where there can be none. `strict`
-    refuses patterns that match no tensor; in a batch another file may have those. `known` are thresholds that were
-    worked out: without them the plan has them pending; likewise what was `measured` for packed tensors. A shard stays
-    what it is, and as it is if nothing in it is worked on; whether there is anything the whole checkpoint shows."""
-    contents = containers.identify(source).read(source)
-    settled = settle(request, job, contents, maps, strict=strict, known=known, measured=measured)
+def plan_file(request: Request, job: Job, source: local.Source, maps: Maps) -> FilePlan:
+    """The plan of one input, open as `source`, with nothing worked out of its data, and one of several, so that another
+    file may have what a pattern matches; UsageError, InputError or OutputError where there can be none."""
+    settled = settle(request, job, containers.identify(source).read(source), maps, strict=False)
     return file_plan(request, job, source, settled)
 
 
@@ -117,8 +105,11 @@ def settle(
     measured: Measured | None = None,
     recipe: Mapping[str, str] | None = None,
 ) -> Settled:
-    """What becomes of a file with these contents; UsageError or InputError where nothing can. A `recipe` that is given
-    stands in its metadata in place of its own."""
+    """What becomes of a file with these contents; UsageError or InputError where nothing can. `strict` refuses patterns
+    that match no tensor; in a batch another file may have those. `known` are thresholds that were worked out: without
+    them the plan has them pending; likewise what was `measured` for packed tensors. A `recipe` that is given stands in
+    its metadata in place of its own. A shard stays what it is, and as it is if nothing in it is worked on; whether
+    there is anything the whole checkpoint shows."""
     kind, names = _kind(request, job, contents), names_of(contents, job.input)
     if strict and job.whole is None:
         check_patterns(request, names)
@@ -152,9 +143,8 @@ def settle(
 
 def file_plan(request: Request, job: Job, source: local.Source, settled: Settled) -> FilePlan:
     """The plan of a file of which all else is settled: where its outputs go, and that they may."""
-    residual = None
-    if settled.residual is not None:
-        residual = plan_output(request, source, job.residual, settled.residual, in_place=False)
+    left = settled.residual
+    residual = None if left is None else plan_output(request, source, job.residual, left, in_place=False)
     skeleton, tensors, sidecar = settled.skeleton, settled.tensors, None
     if request.sidecar and job.output is not None and any(plan.applied for plan in tensors):
         if streams.is_stream(job.output):
@@ -164,16 +154,18 @@ def file_plan(request: Request, job: Job, source: local.Source, settled: Settled
     if job.whole is not None and not any(plan.applied for plan in tensors):
         skeleton = Skeleton(source.size, (), (None,) * len(tensors), (Copy(0, 0, source.size),))
         tensors = tuple(plan._replace(place=None) for plan in tensors)
+    output = plan_output(request, source, job.output, skeleton, request.names.in_place)
+    stale = left_beside(output.path) if output is not None and output.replace and sidecar is None else ()
     return FilePlan(
         job=job,
         contents=settled.contents,
         size=source.size,
         fingerprint=source.fingerprint,
         tensors=tensors,
-        output=plan_output(request, source, job.output, skeleton, request.names.in_place),
+        output=output,
         residual=residual,
         sidecar=sidecar,
-        warnings=(*_refused(tensors, alone=False), *settled.warnings),
+        warnings=(*_refused(tensors, alone=False), *settled.warnings, *stale),
         planned_size=skeleton.size,
         kept=settled.kept,
         recipe=settled.recipe,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from threshcli.dtypes import Real
@@ -22,6 +23,14 @@ KEY = "thresh"
 def sidecar_of(path: str) -> str:
     """The file beside an output that holds its recipe, where that is wanted."""
     return f"{path}.{KEY}.json"
+
+
+def left_beside(path: str) -> tuple[str, ...]:
+    """A warning where a recipe lies beside an output that is made in another way."""
+    beside = sidecar_of(path)
+    if not Path(beside).exists():
+        return ()
+    return (f"{beside} tells of what was there before: remove it, or renew it with --sidecar",)
 
 
 def provenance(
