@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests.harness import refused, thresh
-from tests.pairs import document
+from tests.test_diff import document
 
 
 @pytest.fixture
