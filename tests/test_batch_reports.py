@@ -135,6 +135,7 @@ def test_a_file_that_fails_is_worse_than_a_condition_that_holds(tmp_path: Path) 
     ran = thresh("binary", *files, "-t", "0.5", "-O", tmp_path / "out", "--fail-if", "nan>0", "-q")
     assert ran.status == 3
     assert "nan>0 holds" in ran.err
+    assert ran.lines[0].startswith(f"thresh: warning: {files[11]}: tensor '0011' holds 1 NaN")
 
 
 def test_fail_fast_stops_at_the_first_failure(tmp_path: Path) -> None:

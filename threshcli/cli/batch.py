@@ -132,7 +132,7 @@ class Call:
         for text in dict.fromkeys(told.warnings):
             self.warnings.add(f"{told.input}: {text}")
             if self.reporting.printed in ("none", "tsv"):
-                self.outside.warn(text)
+                self.outside.warn(f"{told.input}: {text}")
         if told.failure is not None:
             self.failures.append((told.input, told.failure))
         self.holding += [(told.input, text) for text in told.holding]

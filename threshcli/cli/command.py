@@ -166,7 +166,7 @@ def conclude(result: RunResult, kind: Kind, outside: Outside, color: Color, verb
     if kind != "table" or result.status != "failed":
         outside.print(report.render(result, kind, outside.terminal(color), verbose))
     if kind == "none":
-        for text in [text for item in result.files for text in item.warnings]:
-            outside.warn(text)
+        for path, text in [(item.input, text) for item in result.files for text in item.warnings]:
+            outside.warn(f"{path}: {text}")
     failures = [(item.input, item.error) for item in result.files if item.error is not None]
     return tell_failures(failures, len(result.files), outside)
