@@ -181,3 +181,17 @@ def test_hiding_does_not_wait_for_a_stream_that_is_stuck() -> None:
 def test_the_words_beside_the_bar(done: int, total: int, speed: float, shown: str) -> None:
     """Share, bytes, speed, time left; without a total only what is known."""
     assert describe(done, total, speed) == shown
+
+
+def test_a_bar_gives_way_to_what_is_written_meanwhile(screen: Screen) -> None:
+    """On a line of its own; the bar comes back below it."""
+    with Bar(screen, TERMINAL, delay=0) as bar:
+        bar.start(4096)
+        screen.wait_for("0 B of 4.0 KiB")
+        with bar.aside():
+            screen.write("a row\n")
+        bar.advance(4096)
+        screen.wait_for("100%")
+    assert "\r\x1b[2Ka row\n\r\x1b[2K" in screen.getvalue()
+    with Progress().aside(), Bar(screen, TERMINAL).aside():  # nothing is drawn, and nothing has to go
+        assert screen.getvalue().endswith("\x1b[2K")

@@ -128,7 +128,7 @@ def carry_out(
             from threshcli.executors.unpack import Unpacker
 
             executor = Unpacker(request, **common, given=unpack)
-        with calling(reporting, executor.about(), told, given) as call:
+        with calling(reporting, executor.about(), replace(told, aside=bar.aside), given) as call:
             for one in executor.each(jobs, call.tell):
                 call.take(one)
             bar.hide()

@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import BinaryIO, TextIO
 
@@ -28,6 +29,8 @@ class Outside:
     """Whether nobody else uses this process: workers may be copies of it."""
     input: BinaryIO | None = None
     """Standard input, if it is open."""
+    aside: Callable[[], AbstractContextManager[None]] = nullcontext
+    """What is to be there while something is printed: a bar gives way."""
 
     @classmethod
     def process(cls) -> Outside:
@@ -46,7 +49,8 @@ class Outside:
 
     def print(self, text: str) -> None:
         """Text to standard output."""
-        write_all(self.out, text)
+        with self.aside():
+            write_all(self.out, text)
 
     def write(self, data: memoryview) -> None:
         """Bytes to standard output."""
@@ -64,8 +68,10 @@ class Outside:
 
     def tell(self, text: str) -> None:
         """One line on standard error."""
-        write_all(self.err, f"{safe(text)}\n")
+        with self.aside():
+            write_all(self.err, f"{safe(text)}\n")
 
     def warn(self, text: str) -> None:
         """One line of warning on standard error."""
-        write_all(self.err, f"thresh: warning: {brief(safe(text))}\n")
+        with self.aside():
+            write_all(self.err, f"thresh: warning: {brief(safe(text))}\n")

@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
@@ -22,7 +24,8 @@ _APPEARS_AFTER = 0.5
 _BETWEEN_FRAMES = 0.1
 _LONGEST_WAIT = 0.5
 _WIDEST_BAR = 40
-_RESTORE = b"\r\x1b[2K\x1b[?25h"  # to the line's start, clear it, show the cursor
+_CLEAR = "\r\x1b[2K"  # to the line's start, clear it
+_RESTORE = b"\r\x1b[2K\x1b[?25h"  # the same, and show the cursor
 
 
 class Progress:
@@ -36,6 +39,10 @@ class Progress:
 
     def advance(self, nbytes: int) -> None:
         """So many bytes more are done. Called by every worker for every tile."""
+
+    def aside(self) -> AbstractContextManager[None]:
+        """While something else is written, which may go to the same terminal, there is no bar."""
+        return contextlib.nullcontext()
 
     def hide(self) -> None:
         """Remove the bar now, for good; signal handlers may call this."""
@@ -62,6 +69,8 @@ class Bar(Progress):
         self._total = 0
         self._ended = threading.Event()
         self._drawn = False
+        self._lock = threading.Lock()
+        """Held by who writes to the terminal."""
         self._thread: threading.Thread | None = None
 
     def start(self, total_bytes: int) -> None:
@@ -72,6 +81,15 @@ class Bar(Progress):
 
     def advance(self, nbytes: int) -> None:
         self._done += nbytes  # no lock: were an addition lost between threads, the bar would lag by one tile
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        with self._lock:
+            if self._drawn:
+                with contextlib.suppress(OSError, ValueError):
+                    self._stream.write(_CLEAR)
+                    self._stream.flush()
+            yield
 
     def hide(self) -> None:
         self._ended.set()
@@ -96,8 +114,9 @@ class Bar(Progress):
                 task = shown.add_task("", total=self._total or None, said="")
                 while not self._ended.wait(_BETWEEN_FRAMES):
                     said = describe(self._done, self._total, shown.tasks[0].speed or 0)
-                    shown.update(task, completed=self._done, said=said)
-                    shown.refresh()
+                    with self._lock:
+                        shown.update(task, completed=self._done, said=said)
+                        shown.refresh()
             self._drawn = False
 
 
