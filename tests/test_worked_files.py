@@ -203,7 +203,7 @@ def test_a_file_that_changes_before_its_turn_is_refused_under_one_threshold_for_
     """The threshold was worked out from what it was."""
     paths = [tmp_path / "a.npy", tmp_path / "b.npy"]
     for number, path in enumerate(paths):
-        np.save(path, np.arange(8, dtype=np.float32) + number)
+        np.save(path, np.arange(5000, dtype=np.float32) + number)  # not side by side
     request = Request.of(
         rule=Gradient(),
         command="gradient",
@@ -212,7 +212,7 @@ def test_a_file_that_changes_before_its_turn_is_refused_under_one_threshold_for_
         names=Names(out_dir=str(tmp_path / "out"), rule="gradient"),
         fit=Fit(scope=Scope("global")),
     )
-    executor = Executor(request, done=lambda _: np.save(paths[1], np.arange(9, dtype=np.float32)))
+    executor = Executor(request, done=lambda _: np.save(paths[1], np.arange(5001, dtype=np.float32)))
     first, second = executor.run(request.names.jobs([str(path) for path in paths])).files
     assert (first.status, second.status) == ("written", "failed")
     assert second.error is not None

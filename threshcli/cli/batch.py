@@ -114,22 +114,18 @@ class Call:
 
     def tell(self, number: int, file: FileResult) -> Told:
         """What remains of the `number`-th file; changes nothing, since it may run in a copy of this process."""
-        return Told(
-            input=file.input,
-            line=_line(file) if self.reporting.verbose else "",
-            failure=file.error,
-            warnings=file.warnings,
-            holding=tuple(_holding(file, self.reporting.conditions)),
-            tally=Tally.of(file),
-            parts=tuple(one.part(number, file) for one in self.sheets),
-        )
+        conditions, verbose = self.reporting.conditions, self.reporting.verbose
+        line = _line(file) if verbose else ""
+        holding = tuple(_holding(file, conditions)) if conditions else ()
+        parts = tuple([one.part(number, file) for one in self.sheets])
+        return Told(file.input, line, file.error, file.warnings, holding, Tally.of(file), parts)
 
     def take(self, told: Told) -> None:
         """The next file."""
         self.tally = self.tally.plus(told.tally)
         for one, part in zip(self.sheets, told.parts, strict=True):
             one.take(part)
-        for text in dict.fromkeys(told.warnings):
+        for text in dict.fromkeys(told.warnings) if told.warnings else ():
             self.warnings.add(f"{told.input}: {text}")
             if self.reporting.printed in ("none", "tsv"):
                 self.outside.warn(f"{told.input}: {text}")
@@ -202,7 +198,7 @@ def _identity(path: str) -> tuple[int, int] | None:
 
 def _holding(file: FileResult, conditions: Sequence[Condition]) -> Iterator[str]:
     """What holds of the tensors of a file that the rule was applied to."""
-    for item in file.tensors if conditions else ():
+    for item in file.tensors:
         for condition in conditions:
             value = getattr(item, condition.name)
             if item.applied and condition.holds(value, item.elements):

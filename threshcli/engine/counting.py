@@ -22,16 +22,29 @@ _MOST_CONSTANTS = 8  # to look for more of them costs more than to compare input
 
 class _Facts(NamedTuple):
     """What certain cuts mean: whether they are numbers, and if so, whether zeros are selected, and the values that a
-    decision leaves as they are (whether each is zero; None: not known)."""
+    decision leaves as they are (None: not known)."""
 
     numbers: bool = False
     zero_selected: bool = False
-    kept: tuple[tuple[Scalar, bool], ...] | None = None
+    kept: tuple[_Kept, ...] | None = None
 
 
-def _unchanged(k: Kernels, x: Block, zeros: int, kept: tuple[tuple[Scalar, bool], ...]) -> int:
+class _Kept(NamedTuple):
+    """A value that a decision leaves as it is: as a cut, and as a number of the kind that extremes are."""
+
+    cut: Scalar
+    value: float | int
+
+
+def _unchanged(k: Kernels, x: Block, found: Measure, kept: tuple[_Kept, ...]) -> int:
     """How many elements have a value that a decision leaves as it is."""
-    return sum(zeros if is_zero else k.count(k.between(x, ("ge", cut), ("le", cut))) for cut, is_zero in kept)
+    many, low, high = 0, found.low, found.high
+    for cut, value in kept:
+        if value == 0:
+            many += found.zeros
+        elif low is not None and high is not None and low <= value <= high:
+            many += k.count(k.between(x, ("ge", cut), ("le", cut)))
+    return many
 
 
 class Counting:
@@ -69,7 +82,7 @@ class Counting:
             counts.changed += elements - found.zeros
             counts.zeros_after += elements - chosen
         elif numbers and facts.kept is not None:
-            counts.changed += elements - _unchanged(k, x, found.zeros, facts.kept)
+            counts.changed += elements - _unchanged(k, x, found, facts.kept)
             counts.zeros_after += self._zeros(k, out, elements, chosen, found.nan)
         else:
             counts.changed += k.changed(x, out, found.nan)
@@ -107,7 +120,8 @@ class Counting:
             if value is not None:
                 made = int.from_bytes(k.store(self._apply(k, value, cuts).out), "little")
                 if made == number.stored(self._out):
-                    kept[value] = Scalar(value), value == 0
+                    whole = isinstance(value, Fraction) and value.denominator == 1
+                    kept[value] = _Kept(Scalar(value), int(value) if whole else float(value))
         return _Facts(True, kept=tuple(kept.values()))
 
     def _zeros(self, k: Kernels, out: Block, elements: int, chosen: int, nan: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from typing import Any
 
 from threshcli.dtypes import DType
 from threshcli.plan.files import FilePlan
@@ -27,10 +27,10 @@ def file_result(
     moments: bool,
 ) -> FileResult:
     """The result of a file that went through; without `counts`, of one that was only planned."""
-    used = _thresholds(plan, counts or {})
+    used, about = _thresholds(plan, counts or {}), _about(plan)
     tensors = tuple(
-        _tensor_result(item, None if counts is None else counts.get(item.out.source, Counts()), told, moments)
-        for item, told in zip(plan.tensors, used, strict=True)
+        _tensor_result(item, None if counts is None else counts.get(item.out.source) or Counts(), told, each, moments)
+        for item, told, each in zip(plan.tensors, used, about, strict=True)
     )
     return FileResult(
         input=plan.job.input,
@@ -59,12 +59,11 @@ def _thresholds(plan: FilePlan, counts: Mapping[int, Counts]) -> Sequence[Used]:
 
 
 def _threshold_warnings(plan: FilePlan) -> list[str]:
-    return [
-        f"tensor {item.name!r}: {text}"
-        for item in plan.tensors
-        for bound in item.bounds.values()
-        for text in _said(bound)
-    ]
+    found: list[tuple[int, str]] | None = plan.kept.get("warnings")
+    if found is None:
+        each = ((number, bound) for number, item in enumerate(plan.tensors) for bound in item.bounds.values())
+        found = plan.kept["warnings"] = [(number, text) for number, bound in each for text in _said(bound)]
+    return [f"tensor {plan.tensors[number].name!r}: {text}" for number, text in found]
 
 
 def _said(bound: Bound) -> Iterator[str]:
@@ -82,25 +81,38 @@ def _nan_warnings(tensors: tuple[TensorResult, ...]) -> list[str]:
     return [f"tensor {name!r} holds {nan:,} NaN and {inf:,} infinite values" for name, nan, inf in found]
 
 
-def _tensor_result(plan: TensorPlan, counts: Counts | None, used: Used, moments: bool) -> TensorResult:
-    about = partial(
-        TensorResult,
-        name=plan.name,
-        shape=plan.tensor.shape,
-        dtype=plan.tensor.dtype.name,
-        out_dtype=plan.out.dtype.name if plan.packed is None else plan.packed.stored.dtype.name,
-        packing=plan.unpacked if plan.packed is None else plan.packed.packing,
-        applied=plan.applied,
-        reason=plan.reason,
-        threshold=used,
-        steps=tuple(item.step.name for item in plan.steps if item.step) if plan.applied else (),
-        operator=plan.rule.operator() if plan.applied else "",
-        elements=math.prod(plan.tensor.shape),
-    )
+def _about(plan: FilePlan) -> Sequence[Mapping[str, Any]]:
+    """What is told of each tensor whatever is counted of it, but for its name; the same for files planned alike."""
+    found: Sequence[Mapping[str, Any]] | None = plan.kept.get("about")
+    if found is None:
+        found = plan.kept["about"] = [_planned(item) for item in plan.tensors]
+    return found
+
+
+def _planned(plan: TensorPlan) -> dict[str, Any]:
+    return {
+        "shape": plan.tensor.shape,
+        "dtype": plan.tensor.dtype.name,
+        "out_dtype": plan.out.dtype.name if plan.packed is None else plan.packed.stored.dtype.name,
+        "packing": plan.unpacked if plan.packed is None else plan.packed.packing,
+        "applied": plan.applied,
+        "reason": plan.reason,
+        "steps": tuple(item.step.name for item in plan.steps if item.step) if plan.applied else (),
+        "operator": plan.rule.operator() if plan.applied else "",
+        "elements": math.prod(plan.tensor.shape),
+    }
+
+
+def _tensor_result(
+    plan: TensorPlan, counts: Counts | None, used: Used, about: Mapping[str, Any], moments: bool
+) -> TensorResult:
     if counts is None or not plan.applied:
-        return about()
+        return TensorResult(name=plan.name, threshold=used, **about)
     rule = plan.rule
-    return about(
+    return TensorResult(
+        name=plan.name,
+        threshold=used,
+        **about,
         selected=counts.selected,
         kept=None if rule.decides else counts.selected,
         changed=counts.changed,

@@ -40,15 +40,16 @@ class Share(NamedTuple):
 
 def shares(jobs: Sequence[Job], workers: int, *, alone: bool = False) -> Iterator[Share]:
     """The files of a call in shares; an index has one for itself, and so has each file if they are to go `alone`."""
-    start, sizes = 0, list[int]()
+    start, sizes, room = 0, list[int](), _MOST_BYTES
     most, later = (1, 1) if alone else (_FIRST_FILES, _MOST_FILES)
     for number, job in enumerate(jobs):
         size = _size(job.input)
         if size is not None:
             sizes.append(size)
-        if sizes and (size is None or len(sizes) == most or sum(sizes) >= _MOST_BYTES):
+            room -= size
+        if sizes and (size is None or len(sizes) == most or room <= 0):
             yield _cut(jobs, start, sizes, workers)
-            start, sizes, most = start + len(sizes), [], later
+            start, sizes, most, room = start + len(sizes), [], later, _MOST_BYTES
         if size is None:
             yield Share(number, jobs[number : number + 1])
             start = number + 1

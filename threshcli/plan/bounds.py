@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from itertools import pairwise
 
 from threshcli.containers.base import Tensor
@@ -16,6 +17,7 @@ from threshcli.thresholds.base import Bound, Fixed, Spread, Worked
 _Cut = tuple[Real, float]
 
 
+@lru_cache(maxsize=64)  # asked of each tensor
 def check_dtypes(rule: Rule, dtype: DType, out: DType) -> None:
     """UsageError where the rule's constants, or the values that it keeps, have no place in the output's dtype."""
     for option, number in rule.constants():

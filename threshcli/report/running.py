@@ -80,7 +80,7 @@ class Table(Sheet):
             shown = stacked(summary.columns, rows, self._terminal)
         else:
             shown = [line for row in rows for line in self._layout.lines(row)]
-        return "".join(f"{line}\n" for line in shown)
+        return "\n".join([*shown, ""])
 
     def end(self, run: RunResult, tally: Tally, warnings: Spool) -> None:
         summary = self._summary

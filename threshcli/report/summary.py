@@ -140,7 +140,7 @@ class Summary:
 
     def _row(self, what: tuple[str, Sequence[TensorResult]], output: str) -> Row:
         tensors = what[1]
-        if not tensors or any(tensor.applied for tensor in tensors):
+        if not tensors or tensors[0].applied or any(tensor.applied for tensor in tensors):
             return Row(self._cells(what, Cell(output)))
         reasons = list(dict.fromkeys(tensor.reason for tensor in tensors if tensor.reason))
         note = ", ".join([*reasons, *([output] if output else [])])

@@ -18,6 +18,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 from threshcli.containers.base import Contents
@@ -87,14 +88,14 @@ class Fixed(NamedTuple):
     def plain(self, value: Real, dtype: DType) -> float | int:
         """One of the values as it is compared, as Python's own number: a float where elements are floats and it is one,
         for integers whole where it is and was written so."""
-        compared = self.compared(value, dtype)
-        if isinstance(compared, float):
-            return compared
-        return (
-            float(compared)
-            if dtype.is_float and float(compared) == compared
-            else Number(self.spec if self.found is None else "", compared).plain
-        )
+        return _plain(self.spec if self.found is None else "", self.compared(value, dtype), dtype.is_float)
+
+
+@lru_cache(maxsize=256, typed=True)  # of a thousand tensors alike it is asked a thousand times
+def _plain(text: str, compared: Real, is_float: bool) -> float | int:
+    if isinstance(compared, float):
+        return compared
+    return float(compared) if is_float and float(compared) == compared else Number(text, compared).plain
 
 
 class Spread(NamedTuple):
