@@ -26,18 +26,26 @@ from threshcli.report.terminal import Color
 from threshcli.results import RunResult
 from threshcli.rules.base import Rule
 
-FITTING: tuple[tuple[str, Any, Any], ...] = (
-    ("scope", options.Scope, "tensor"),
-    ("ties", options.Ties, "first"),
-    ("scale", options.Scale, None),
-    ("offset", options.Offset, None),
-    ("at_least", options.AtLeast, None),
-    ("at_most", options.AtMost, None),
-    ("ignore_zero", options.IgnoreZero, False),
-    ("estimate_mask", options.EstimateMask, None),
-    ("bins", options.Bins, 256),
+
+def _deciding(**kinds: Any) -> tuple[tuple[str, Any, Any], ...]:
+    """Options that decide what is written, with the defaults that they have in recipes."""
+    return tuple((name, kind, DECIDING[name]) for name, kind in kinds.items())
+
+
+_DECIDING = _deciding(
+    scope=options.Scope,
+    ties=options.Ties,
+    scale=options.Scale,
+    offset=options.Offset,
+    at_least=options.AtLeast,
+    at_most=options.AtMost,
+    ignore_zero=options.IgnoreZero,
+    estimate_mask=options.EstimateMask,
+    bins=options.Bins,
+    axes=options.Axes,
+    broadcast=options.Broadcast,
 )
-"""The options of thresholds that are worked out from data."""
+
 
 OUTPUTS: tuple[tuple[str, Any, Any], ...] = (
     ("output", options.Output, None),
@@ -69,14 +77,12 @@ REPORTING: tuple[tuple[str, Any, Any], ...] = (
 """How the work is done, and told of."""
 
 _SHARED: tuple[tuple[str, Any, Any], ...] = (
-    *FITTING,
-    ("axes", options.Axes, None),
-    ("broadcast", options.Broadcast, False),
+    *_DECIDING,
     ("tensor", options.Tensor, None),
     ("exclude", options.Exclude, None),
     *OUTPUTS,
     ("residual", options.Residual, None),
-    ("out_dtype", options.OutDtype, None),
+    *_deciding(out_dtype=options.OutDtype),
     ("pack", options.Pack, None),
     ("no_provenance", options.NoProvenance, False),
     ("sidecar", options.Sidecar, False),
