@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 
-from threshcli.engine.files import FileRun, Input
-from threshcli.engine.reading import read_elements
+from threshcli.engine.files import FileRun
+from threshcli.engine.reading import Input, read_elements
 from threshcli.engine.sizes import Progress, Settings
 from threshcli.engine.tensor import TensorWork
 from threshcli.engine.units import Unit
@@ -107,16 +106,17 @@ class Comparing(FileRun):
 
     def compare(self) -> None:
         """OutputError unless each output that exists is what would be written."""
-        with ExitStack() as stack:
-            stack.enter_context(self._maps)
+        try:
             if self._light:
                 self._source.hold()
-            self._target = self._begin(self._plan.output, stack)  # type: ignore[assignment]  # it only has to be met
-            self._residual = self._begin(self._plan.residual, stack)  # type: ignore[assignment]
-            self._look_sideways(stack)
+            self._target = self._begin(self._plan.output)  # type: ignore[assignment]  # it only has to be met
+            self._residual = self._begin(self._plan.residual)  # type: ignore[assignment]
+            self._look_sideways()
             crew = self._settings.crew
             crew.run(self._compared(), self._do, alone=crew.copies or self._plan.size <= WHOLE)
             self._join_bits()
+        finally:
+            self._end()
 
     def _do(self, unit: Unit, k: Kernels) -> None:
         try:
@@ -139,12 +139,12 @@ class Comparing(FileRun):
             found.append(same & _same(self._residual, plan.residual_place, tile, made.residual))
         return bool((found[0] | found[1]).all())
 
-    def _begin(self, output: OutputPlan | None, stack: ExitStack) -> Witness | None:  # type: ignore[override]
+    def _begin(self, output: OutputPlan | None) -> Witness | None:  # type: ignore[override]
         if output is None or not output.replace:
             return None
         try:
             witness = Witness(output)
-            stack.callback(witness.close)
+            self._ends.append(witness.close)
             if self._light:
                 witness.hold()
             holes = sorted(place for checksum in output.skeleton.checksums for place in checksum.at)

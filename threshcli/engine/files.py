@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, TypeVar
 
 from threshcli.engine.abreast import Steps
 from threshcli.engine.copies import Part, work_together
 from threshcli.engine.ledger import Ledger, crc_of, require
 from threshcli.engine.maps import MapSources
 from threshcli.engine.outcome import file_result
-from threshcli.engine.reading import Bytes, read_elements
+from threshcli.engine.reading import Input, read_elements
 from threshcli.engine.sizes import Settings
-from threshcli.engine.tensor import TensorWork, kind_of
+from threshcli.engine.tensor import TensorWork, works_of
 from threshcli.engine.units import Unit, checked_inline, units_of
 from threshcli.kernels.base import Kernels
 from threshcli.packings.base import Piece
@@ -47,14 +47,6 @@ class _Found(NamedTuple):
     met: list[tuple[int, int]]
 
 
-class Input(Bytes, Protocol):
-    """What a file is read from: itself, or what is made of it."""
-
-    def hold(self) -> None: ...
-
-    def check_unchanged(self) -> None: ...
-
-
 class FileRun:
     """The work on one planned file."""
 
@@ -64,6 +56,7 @@ class FileRun:
         self._read, self._written, self._left = Ledger(), Ledger(), Ledger()
         self._met: list[tuple[int, int]] = []  # bytes of packed tensors in which bits of several tiles are to lie
         self._maps = MapSources()
+        self._ends: list[Callable[[], object]] = [self._maps.close]
         alike = self._shared("alike", self._is_alike, alike=True)
         self._work: dict[int, TensorWork] = self._shared("work", self._works, alike)
         self._inline = checked_inline(plan) if plan.contents.regions else {}
@@ -87,29 +80,19 @@ class FileRun:
         return not sideways and not any(isinstance(bound, Mapped) for bound in bounds)
 
     def _works(self) -> dict[int, TensorWork]:
-        """The work on each tensor; on those that differ in nothing but their names and places it is the same."""
-        made: dict[Hashable, TensorWork] = {}
-        found: dict[int, TensorWork] = {}
-        for item in self._plan.tensors:
-            if item.applied:
-                kind = kind_of(item)
-                if kind not in made:
-                    made[kind] = TensorWork(item, self._maps.open, means=self._request.moments)
-                found[item.out.source] = made[kind]
-        return found
+        return works_of(self._plan.tensors, self._maps.open, means=self._request.moments)
 
     def steps(self, began: float) -> Steps[FileResult]:
         """Do it: the output is complete at the end, and absent if it raises. `began` is a perf_counter."""
         light = self._light  # all that it needs is in memory
-        with ExitStack() as stack:
-            stack.enter_context(self._maps)
+        try:
             if light:
                 self._source.hold()
-            self._target = self._begin(self._plan.output, stack)
-            self._residual = self._begin(self._plan.residual, stack)
-            sidecar = self._begin(self._plan.sidecar, stack)
+            self._target = self._begin(self._plan.output)
+            self._residual = self._begin(self._plan.residual)
+            sidecar = self._begin(self._plan.sidecar)
             began += yield light
-            self._look_sideways(stack)
+            self._look_sideways()
             self._work_all()
             began += yield light
             self._check_regions()
@@ -119,17 +102,30 @@ class FileRun:
             self._finish(self._plan.sidecar, sidecar, Ledger())
             self._finish(self._plan.residual, self._residual, self._left)
             self._finish(self._plan.output, self._target, self._written)
+        finally:
+            self._end()
         began += yield light
         seconds = time.perf_counter() - began
         return file_result(self._plan, self._summed(), seconds, status="written", moments=self._request.moments)
 
-    def _look_sideways(self, stack: ExitStack) -> None:
+    def _end(self) -> None:
+        """Let go of all that was open, the latest first; whatever goes wrong with one, the others are let go of."""
+        while self._ends:
+            try:
+                self._ends.pop()()
+            except BaseException:
+                self._end()
+                raise
+
+    def _look_sideways(self) -> None:
         """For rules that do, make the masks of what they select, or get ready to."""
         for step in self._request.steps:
             if not step.rule.sideways:
                 continue
             from threshcli.engine.beside import Job, prepare
 
+            stack = ExitStack()
+            self._ends.append(stack.close)
             job = Job.of(step, self._request.max_memory, self._plan, self._source, self._maps.open, self._settings)
             own = [item for plan in self._plan.tensors for item in plan.steps if item.step is step]
             for number, (beside, counts) in prepare(job, own, stack).items():
@@ -179,7 +175,7 @@ class FileRun:
                 total[source] = counts
         return total
 
-    def _begin(self, output: OutputPlan | None, stack: ExitStack) -> Output | None:
+    def _begin(self, output: OutputPlan | None) -> Output | None:
         if output is None:
             return None
         size, held = output.skeleton.size, self._light and output.skeleton.size <= self._settings.largest_tile
@@ -188,7 +184,7 @@ class FileRun:
             target = Stream(output.path, size, self._settings.stdout)
         else:
             target = Target(output.path, size, replace=output.replace, fsync=output.fsync, held=held)
-        stack.callback(target.discard)
+        self._ends.append(target.discard)
         for offset, data in output.skeleton.segments:
             target.write(offset, data)
         return target

@@ -48,14 +48,17 @@ class MapSources:
             except InputError as error:
                 raise error.located(path) from error
 
+    def close(self) -> None:
+        for source in self._open.values():
+            source.close()
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for source in self._open.values():
-            source.close()
+        self.close()
 
 
 def _check(source: Source, offset: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 
 from threshcli.engine.files import FileRun
 from threshcli.engine.reading import read_elements
@@ -21,10 +20,11 @@ class Measuring(FileRun):
         self._sizes: dict[int, dict[int, int]] = {
             plan.out.source: {} for plan in self._plan.tensors if plan.packed is not None
         }
-        with ExitStack() as stack:
-            stack.enter_context(self._maps)
-            self._look_sideways(stack)
+        try:
+            self._look_sideways()
             self._work_all()
+        finally:
+            self._end()
         return self._sizes
 
     def _units(self) -> Iterator[Unit]:

@@ -29,6 +29,14 @@ class Bytes(Protocol):
     def read_into(self, offset: int, buffer: memoryview) -> None: ...
 
 
+class Input(Bytes, Protocol):
+    """What a file is read from: itself, or what is made of it."""
+
+    def hold(self) -> None: ...
+
+    def check_unchanged(self) -> None: ...
+
+
 def read_elements(source: Bytes, view: View, start: int, stop: int, buffer: memoryview) -> None:
     """Elements [start, stop) of the view, in C order of its axes, into `buffer`."""
     if view.contiguous:

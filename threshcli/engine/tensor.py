@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from threshcli.engine.counting import Counting
@@ -72,6 +72,19 @@ class TensorWork:
         if self._rule.nan_policy.action == "error":
             raise InputError(f"tensor {name!r} holds NaN", hint="choose what becomes of it: --nan keep, fill=V")
         return self._rule.with_nan(k, x, outcome.out, self._plan.out.dtype)
+
+
+def works_of(tensors: Sequence[TensorPlan], maps: Callable[[Mapped], Bytes], *, means: bool) -> dict[int, TensorWork]:
+    """The work on each tensor; on those that differ in nothing but their names and places it is the same."""
+    made: dict[Hashable, TensorWork] = {}
+    found: dict[int, TensorWork] = {}
+    for item in tensors:
+        if item.applied:
+            kind = kind_of(item)
+            if kind not in made:
+                made[kind] = TensorWork(item, maps, means=means)
+            found[item.out.source] = made[kind]
+    return found
 
 
 def kind_of(item: TensorPlan) -> Hashable:

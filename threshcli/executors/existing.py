@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from threshcli.engine.comparing import Comparing, different, is_pending
-from threshcli.engine.files import Input
+from threshcli.engine.reading import Input
 from threshcli.engine.sizes import Settings
 from threshcli.errors import OutputError, ThreshError
 from threshcli.plan.alike import Planner

@@ -26,6 +26,7 @@ from threshcli.kernels._numpy_convert import NATIVE, storage
 from threshcli.kernels._numpy_tables import Tables
 from threshcli.kernels.base import Block, MapCompare, Mask, Measure, Operator
 
+_FEW = 1 << 13  # elements that are counted as soon as it is known whether there are any
 _any = np.logical_or.reduce  # the method passes through Python
 
 
@@ -168,7 +169,9 @@ class NumpyKernels(NumpyPairs):
         return np.logical_and(a, b, out=self._arena.take(a.size, np.bool_))
 
     def count(self, mask: Mask) -> int:
-        return int(np.count_nonzero(mask)) if _any(mask) else 0  # of rare things there are none, mostly
+        if mask.size > _FEW and not _any(mask):
+            return 0  # of rare things there are none, mostly
+        return int(np.count_nonzero(mask))
 
     def first(self, mask: Mask) -> int | None:
         index = int(np.argmax(mask)) if mask.size else 0
