@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from tests.harness import listed, refused, thresh
 from threshcli.errors import InputError, UsageError
 from threshcli.plan.inputs import Input, Inputs, Places, Search, Shard, confined, gather
 from threshcli.plan.inputs import listed as names_in
+from threshcli.plan.names import display_name
 
 TREE = ("b.npy", "a.npy", "sub/c.npy", "sub/deep/d.NPY", "sub-x/e.npy", "readme.txt", ".hidden.npy", ".git/f.npy")
 
@@ -221,6 +223,20 @@ def test_a_pattern_of_tensors_may_be_for_another_share(command: str, tree: Path)
 ])  # fmt: skip
 def test_a_path_is_kept_without_what_leads_out(path: str, kept: str) -> None:
     assert confined(path) == kept
+
+
+def test_every_path_of_few_characters_is_confined_and_known_by_its_place(tmp_path: Path) -> None:
+    """However it is spelled: no step is left that is none, or leads up; files of one name in one folder are one."""
+    places = Places()
+    for length in range(1, 7):
+        for path in map("".join, product("./a", repeat=length)):
+            kept = "/".join(step for step in os.path.normpath(path).split("/") if step not in ("", ".."))
+            assert confined(path) == (kept if "/" in path else path)
+            whole = str(tmp_path) + "/" + path
+            folder, last = os.path.split(whole)
+            if last not in ("", ".", ".."):
+                assert places.of(whole) == f"{os.path.realpath(folder)}/{last}"
+                assert display_name(path) == os.path.splitext(last)[0]  # noqa: PTH122 - a suffix is another thing to it
 
 
 def test_a_place_is_known_by_every_spelling_and_a_link_by_its_own(tree: Path) -> None:

@@ -20,6 +20,7 @@ from threshcli.errors import InputError, UsageError
 from threshcli.plan.index import is_index, members
 from threshcli.storage.spool import STDIN
 
+_ODD = re.compile(r"(^|/)[./]|/$")  # where a path may have steps that are none, or lead elsewhere
 _LONGEST_NAME = 1 << 16
 _CHUNK = 1 << 16
 _SHARD = re.compile(r"(\d{1,9})/(\d{1,9})", re.ASCII)
@@ -86,7 +87,9 @@ class Places:
 
     def of(self, path: str) -> str:
         """The path by which all spellings of it are known: links to the file stay what they are."""
-        folder, name = os.path.split(path)
+        folder, _, name = path.rpartition("/")
+        if not folder or folder[-1] == "/":
+            folder, name = os.path.split(path)
         if name in ("", ".", ".."):
             return os.path.realpath(path)
         real = self._folders.get(folder)
@@ -194,7 +197,7 @@ def confined(path: str) -> str:
     """A path as it may be kept below another folder: without a leading / and without .., as `tar` has it."""
     if path in STDIN:
         return "stdin"
-    if "/" not in path:
+    if "/" not in path or not _ODD.search(path):
         return path
     kept = "/".join(step for step in os.path.normpath(path).split("/") if step not in ("", ".."))
     return path if kept == path else kept  # one text less for most of many thousand
