@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from threshcli.cli import options
+from threshcli.cli import _completion, options
 from threshcli.plan.asking import jobs_of
 from threshcli.plan.selection import Selection
 from threshcli.report import Kind
@@ -25,6 +25,7 @@ Tensor = Annotated[
         help="Look at tensors whose names match. Repeatable. Default: all.",
         rich_help_panel=options.SELECTION,
         show_default=False,
+        autocompletion=_completion.tensors,
     ),
 ]
 Exclude = Annotated[
@@ -36,6 +37,7 @@ Exclude = Annotated[
         help="Leave matching tensors out. Repeatable.",
         rich_help_panel=options.SELECTION,
         show_default=False,
+        autocompletion=_completion.tensors,
     ),
 ]
 Magnitude = Annotated[

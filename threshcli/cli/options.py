@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from threshcli import packings
+from threshcli.cli import _completion
 
 INPUT, THRESHOLDS, SELECTION, OUTPUT = "Input", "Threshold", "Selection", "Output"
 RUNNING, REPORT = "Running", "Report"
@@ -130,11 +131,19 @@ Tensor = Annotated[
         metavar="GLOB",
         help="Work on tensors whose names match; others are copied unchanged. Repeatable. Default: all.",
         panel=SELECTION,
+        autocompletion=_completion.tensors,
     ),
 ]
 Exclude = Annotated[
     list[str] | None,
-    _option("--exclude", "-x", metavar="GLOB", help="Leave matching tensors as they are. Repeatable.", panel=SELECTION),
+    _option(
+        "--exclude",
+        "-x",
+        metavar="GLOB",
+        help="Leave matching tensors as they are. Repeatable.",
+        panel=SELECTION,
+        autocompletion=_completion.tensors,
+    ),
 ]
 Output = Annotated[
     str | None,
@@ -217,6 +226,7 @@ Device = Annotated[
         envvar="THRESH_DEVICE",
         show_envvar=False,
         help="auto, cpu, cuda, cuda:N or mps; also from THRESH_DEVICE. Default: cpu.",
+        autocompletion=_completion.devices,
         panel=RUNNING,
     ),
 ]
