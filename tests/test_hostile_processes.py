@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -81,3 +82,17 @@ def test_refusals_of_npy_and_safetensors_come_without_torch(tmp_path: Path) -> N
     done = subprocess.run([sys.executable, "-c", probe, *paths], capture_output=True, text=True, check=False)
     assert done.returncode == 4
     assert done.stderr.count("thresh: error: ") == len(cases)
+
+
+def test_a_hundred_thousand_tensors_are_listed_and_planned(tmp_path: Path) -> None:
+    """In seconds and bounded memory."""
+    entries = {
+        f"t{number}": {"dtype": "U8", "shape": [1], "data_offsets": [number, number + 1]} for number in range(100_000)
+    }
+    header = json.dumps(entries).encode()
+    data = bytes(100_000)
+    (tmp_path / "many.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + data)
+    for words in (("info", "many.safetensors"), ("binary", "many.safetensors", "-t", "0", "-n", "-q")):
+        status, said, peak = limited(*words, cwd=tmp_path)
+        assert (status, said) == (0, "")
+        assert peak < RESIDENT
