@@ -265,6 +265,7 @@ def test_the_longest_names_that_a_folder_holds(folder: Path) -> None:
     status, said = ended(start("binary", "x.npy", "-t", "0", "-o", longest))
     assert (status, said) == (0, "")
     assert Path(longest).read_bytes() == Path("right/x.npy").read_bytes()
+    assert ended(start("binary", "x.npy", "-t", "0", "-o", longest, "--overwrite")) == (0, "")
     status, said = ended(start("binary", "x.npy", "-t", "0", "-o", "n" + longest))
     assert status == 5
     assert said.startswith(f"thresh: error: n{longest}: cannot be written: ")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -124,7 +124,7 @@ def _pairs(a: str, b: str, search: Search) -> Sequence[Pair]:
 
     if a in STDIN and b in STDIN:
         raise UsageError("standard input can be read once", hint="name a file to compare it with")
-    folders = tuple(bool(name) and Path(name).is_dir() for name in (a, b))
+    folders = tuple(bool(name) and os.path.isdir(name) for name in (a, b))  # noqa: PTH112 - as elsewhere
     if folders == (True, True):
         return paired(*(gather([name], search).files for name in (a, b)))
     if any(folders):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from threshcli.dtypes import Real
@@ -28,7 +28,7 @@ def sidecar_of(path: str) -> str:
 def left_beside(path: str) -> tuple[str, ...]:
     """A warning where a recipe lies beside an output that is made in another way."""
     beside = sidecar_of(path)
-    if not Path(beside).exists():
+    if not os.path.exists(beside):  # noqa: PTH110 - that of a path object raises an error where it cannot look
         return ()
     return (f"{beside} tells of what was there before: remove it, or renew it with --sidecar",)
 
