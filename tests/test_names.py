@@ -17,8 +17,8 @@ from threshcli.plan.names import Names
 @pytest.fixture(autouse=True)
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Files of one name in several folders, beside which the test works."""
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
     for name in ("data/x.npy", "data/one/x.npy", "data/one/two/y.npy", "../above.npy"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         np.save(name, np.arange(4, dtype=np.float32))
@@ -35,9 +35,9 @@ def test_keep_tree_keeps_the_folders_below_an_argument() -> None:
 
 
 def test_keep_tree_keeps_the_folders_of_plain_paths_within_the_output_folder(tree: Path) -> None:
-    files = ["data/x.npy", "data/one/x.npy", "../above.npy", f"{tree}/work/data/one/two/y.npy"]
+    files = ["data/x.npy", "data/one/x.npy", "../above.npy", f"{tree}/here/data/one/two/y.npy"]
     assert thresh("hard", *files, "-t", 1, "-O", "out", "--keep-tree", "--to", "safetensors").status == 0
-    absolute = f"{tree}/work/data/one/two/y.safetensors".removeprefix("/")
+    absolute = f"{tree}/here/data/one/two/y.safetensors".removeprefix("/")
     kept = ("above.safetensors", "data/one/x.safetensors", "data/x.safetensors", absolute)
     assert everything() == sorted(f"out/{name}" for name in kept)
 

@@ -14,9 +14,12 @@ from threshcli.plan.asking import request_with
 from threshcli.plan.entries import recipe_of
 from threshcli.plan.inputs import Search
 from threshcli.plan.recipes import read_recipe
+from threshcli.plan.request import Request
 from threshcli.results import FileResult, RunResult
 
 __all__ = ["run"]
+
+_PLACES = {"output", "out_dir", "in_place", "dry_run"}
 
 
 def run(
@@ -50,8 +53,7 @@ def run(
         glob: Patterns: take files of folders whose names match, whatever their extensions.
         check: Raise the first error of a file when all others are done; else it is in the report alone.
         done: Told of each file as it ends.
-        **options: How the work is done, as the command has it: `overwrite`, `skip_existing`, `sidecar`, `device`,
-            `jobs`, `max_memory`, ...
+        **options: How the work is done, as the command has it: `overwrite`, `sidecar`, `device`, `jobs`, ...
 
     Returns:
         The report: `files`, each with its `tensors`, the `steps` of these and their counts.
@@ -70,25 +72,26 @@ def run(
         ([-0.75, 0.25, 1.75], ('clamp', 'soft'))
     """
     paths = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
-    known = {**WORKING, "pack": None}
-    strange = sorted(set(options) - set(known))
     with in_python():
-        if strange:
-            raise UsageError(f"run has no option {strange[0]!r}", hint=f"it has {', '.join(sorted(known))}")
-        values = dict(variables or {})
-        if isinstance(recipe, Mapping):
-            said = recipe_of(recipe, values, lambda text: text)
-        else:
-            said = read_recipe(os.fspath(recipe), values)
-        places = {"output": output, "out_dir": out_dir}
-        given = {**known, **options, "in_place": in_place, "dry_run": dry_run}
-        given |= {name: None if path is None else os.fspath(path) for name, path in places.items()}
-        given |= {
-            "jobs": str(given["jobs"]),
-            "max_memory": str(given["max_memory"]),
-            "pack": given["pack"] or said.pack,
-        }
-        request = replace(request_with(said.entries, "run", given, moments=True), noted=said.noted)
+        places = {"output": output, "out_dir": out_dir, "in_place": in_place, "dry_run": dry_run}
+        request = _request(recipe, dict(variables or {}), {**places, **options})
         patterns = (glob,) if isinstance(glob, str) else tuple(glob)
-        search = Search(recursive=recursive, patterns=patterns, besides=given["out_dir"])
+        search = Search(recursive=recursive, patterns=patterns, besides=request.names.out_dir)
         return carried_out(request, paths, search, done, check=check)
+
+
+def _request(recipe: Path | Mapping[str, Any], variables: Mapping[str, object], given: Mapping[str, Any]) -> Request:
+    """The request that a recipe and the arguments of `run` make."""
+    known = {**WORKING, "pack": None, **dict.fromkeys(_PLACES)}
+    strange = sorted(set(given) - set(known))
+    if strange:
+        raise UsageError(f"run has no option {strange[0]!r}", hint=f"it has {', '.join(sorted(set(known) - _PLACES))}")
+    if isinstance(recipe, Mapping):
+        said = recipe_of(recipe, variables, lambda text: text)
+    else:
+        said = read_recipe(os.fspath(recipe), variables)
+    asked = {**known, **given}
+    asked |= {name: None if asked[name] is None else os.fspath(asked[name]) for name in ("output", "out_dir")}
+    asked |= {name: str(asked[name]) for name in ("jobs", "max_memory")}
+    asked["pack"] = asked["pack"] or said.pack
+    return replace(request_with(said.entries, "run", asked, moments=True), noted=said.noted)

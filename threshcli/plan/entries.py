@@ -7,11 +7,9 @@ or by `keep = true` what becomes of them. `{name}` in a text stands for a variab
 
 from __future__ import annotations
 
-import difflib
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -20,62 +18,17 @@ from threshcli.errors import UsageError
 from threshcli.plan.asking import DECIDING, parsed_as, step_of
 from threshcli.plan.request import Entry, Step
 from threshcli.plan.selection import Selection
+from threshcli.plan.variables import Variables, near_name
 from threshcli.spec import Number, Numbers
 
 _AROUND = ("variables", "pack", "thresholds", "before")
 """What stands around entries; the last two in provenance, which notes what was found, and what was done before."""
 _SELECTING = ("tensors", "exclude", "regex", "optional")
-_VARIABLE = re.compile(r"\{([A-Za-z_]\w*)\}", re.ASCII)
 _LONGEST_PATTERN = 1000
 _MOST_ENTRIES = 10_000
 
 Found = Callable[[str], str]
 """Where a file that a recipe names is: from its text to that which opens it."""
-
-
-@dataclass(slots=True)
-class Variables:
-    """The values that stand for names in braces: those of the recipe, over which goes what is set by the user."""
-
-    values: Mapping[str, Any]
-    literal: bool = False
-    """Whether braces are but braces."""
-    _used: set[str] = field(default_factory=set)
-
-    @classmethod
-    def of(cls, defaults: Any, given: Mapping[str, object], literal: bool) -> Variables:
-        """These defaults and settings; UsageError where they are none."""
-        if not isinstance(defaults, Mapping):
-            raise UsageError("variables is no table", hint='write [variables], and below it: density = "10%"')
-        for name, value in defaults.items():
-            if not _VARIABLE.fullmatch("{" + name + "}"):
-                raise UsageError(f"{name!r} cannot be a variable", hint="use letters, digits and _: t, density, low_1")
-            if isinstance(value, Mapping | list):
-                raise UsageError(f"variable {name} is a list or a table", hint="give a number, a text, true or false")
-        return cls({**defaults, **given}, literal)
-
-    def put(self, value: Any) -> Any:
-        """A value with its variables replaced; a text that is nothing but one becomes what that is."""
-        if isinstance(value, list):
-            if any(isinstance(one, list) for one in value):
-                raise UsageError("a list is within another one, which no option has", hint="write one list: [0.1, 0.2]")
-            return [self.put(one) for one in value]
-        if self.literal or not isinstance(value, str):
-            return value
-        whole = _VARIABLE.fullmatch(value)
-        return self._value(whole[1]) if whole else _VARIABLE.sub(lambda match: str(self._value(match[1])), value)
-
-    def _value(self, name: str) -> Any:
-        if name not in self.values:
-            raise UsageError(f"the variable {name} is not set", hint=f"set it: --set {name}=VALUE, or in [variables]")
-        self._used.add(name)
-        return self.values[name]
-
-    def check_used(self) -> None:
-        """UsageError where one stands for nothing."""
-        idle = [name for name in self.values if name not in self._used]
-        if idle:
-            raise UsageError(f"the variable {idle[0]} is not used", hint=_near(idle[0], self._used, "write {NAME}"))
 
 
 class Recipe(NamedTuple):
@@ -109,7 +62,7 @@ def entries_of(
         listed = body.pop("rules")
         if body:
             name = next(iter(body))
-            hint = _near(name, _AROUND, "what an entry says stands below its own [[rules]]")
+            hint = near_name(name, _AROUND, "what an entry says stands below its own [[rules]]")
             raise UsageError(f"{name!r} stands beside rules", hint=hint)
         if not isinstance(listed, list) or not all(isinstance(one, Mapping) for one in listed):
             raise UsageError("rules is no list of entries", hint="write [[rules]] above each")
@@ -157,7 +110,7 @@ def _steps(values: dict[str, Any], variables: Variables, found: Found) -> Iterat
     if values:
         name = next(iter(values))
         why = "options stand in the steps" if kinds == ["steps"] else "keep = true leaves tensors as they are"
-        raise UsageError(f"{name} stands beside {kinds[0]}", hint=_near(name, _SELECTING, why))
+        raise UsageError(f"{name} stands beside {kinds[0]}", hint=near_name(name, _SELECTING, why))
     if kinds == ["keep"]:
         if listed is not True:
             raise UsageError("keep is not true", hint="write keep = true, or leave it out")
@@ -185,7 +138,7 @@ def _step(values: dict[str, Any], found: Found) -> Step:
                 "rule is a list", hint="write [[rules]] above each entry, or steps = [...] for several rules"
             )
         what = "has no rule" if name is None else f"rule: there is no rule {_shown(name)}"
-        raise UsageError(what, hint=_near(str(name), rules.names(), hint))
+        raise UsageError(what, hint=near_name(str(name), rules.names(), hint))
     rule = rules.find(name)
     hints = get_type_hints(rule)
     own = {item.name: (hints[item.name], item.default) for item in rule.options()}
@@ -202,7 +155,7 @@ def _step(values: dict[str, Any], found: Found) -> Step:
             given[option] = _checked(option, value, _kind(option))
         else:
             known = [*many, *own, *DECIDING]
-            hint = _near(option, [*known, *_SELECTING], f"it has {', '.join(known)}")
+            hint = near_name(option, [*known, *_SELECTING], f"it has {', '.join(known)}")
             raise UsageError(f"{name} has no option {option!r}", hint=hint)
     if given["estimate_mask"] is not None:
         given["estimate_mask"] = found("@" + given["estimate_mask"])[1:]
@@ -289,12 +242,7 @@ def _shown(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else repr(value) if isinstance(value, str) else str(value)[:40]
 
 
-def _near(name: str, known: Iterable[str], otherwise: str = "") -> str:
-    near = difflib.get_close_matches(name.replace("-", "_"), list(known), 1)
-    return f"did you mean {near[0]}?" if near else otherwise
-
-
 def _near_key(values: Mapping[str, Any], known: Iterable[str]) -> str:
     """What one of these keys was meant to be."""
-    found = [_near(name, known) for name in values]
+    found = [near_name(name, known) for name in values]
     return next((f"{text} " for text in found if text), "")
