@@ -56,8 +56,9 @@ def test_nothing_stays_open_where_one_goes_wrong() -> None:
         yield True
         raise KeyError("broken")
 
+    files = [steps(0, True, log), broken(), steps(2, True, log)]  # held, so that nobody else closes them
     with pytest.raises(KeyError, match="broken"):
-        list(abreast([steps(0, True, log), broken(), steps(2, True, log)]))
+        list(abreast(files))
     assert log == [(0, 0), (2, 0), (0, 1), (0, -1), (2, -1)]
 
 

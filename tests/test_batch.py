@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.harness import listed, refused, thresh
+from threshcli.executors.sharing import shares
 from threshcli.plan.alike import Planner
 from threshcli.plan.files import FilePlan, plan_file
 from threshcli.plan.maps import MapFiles
@@ -192,3 +193,17 @@ def test_tensors_alike_share_their_work_and_nothing_else(tmp_path: Path) -> None
             assert (one.status, told[name]) == (0, alone.tensor)
     ran = thresh("binary", tmp_path / "x.safetensors", "-t", "0", "--nan", "error", "-o", tmp_path / "z.safetensors")
     refused(ran, 4, "tensor 'bad' holds NaN")
+
+
+def test_shares_end_where_their_files_are_many_or_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that nothing waits long to be told of."""
+    monkeypatch.setattr("threshcli.executors.sharing._MOST_BYTES", 2000)
+    monkeypatch.setattr("threshcli.executors.sharing._FIRST_FILES", 5)
+    jobs = []
+    for number, size in enumerate([900, 900, 900, 10, 10, 10, 10, 10, 10]):
+        (tmp_path / f"{number}.npy").write_bytes(bytes(size))
+        jobs.append(Job(str(tmp_path / f"{number}.npy"), None))
+    assert [(share.start, len(share.jobs)) for share in shares(jobs, 2)] == [(0, 3), (3, 6)]
+    monkeypatch.setattr("threshcli.executors.sharing._MOST_FILES", 4)
+    assert [len(share.jobs) for share in shares(jobs[3:], 2)] == [5, 1]
+    assert [len(share.jobs) for share in shares(jobs[:2], 2, alone=True)] == [1, 1]

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.harness import listed, wait_for_work
+from tests.harness import listed, refused, thresh, wait_for_work
 
 THRESH = (sys.executable, "-m", "threshcli")
 SHELL = " ".join(THRESH)
@@ -114,6 +114,27 @@ def test_a_signal_at_any_moment_ends_it_with_its_status_and_nothing_else(number:
         assert said == ""
         assert leftovers() == []
         assert not Path("y.npy").exists() or Path("y.npy").read_bytes() == Path("right/x.npy").read_bytes()
+
+
+def test_a_signal_while_a_module_is_imported_ends_it_all_the_same() -> None:
+    """What it is to clean up is not there yet."""
+    half = (
+        "import signal, sys, types; import threshcli.cli as cli;"
+        "sys.modules['threshcli.storage._temporary'] = types.ModuleType('half');"
+        "cli._end(signal.SIGTERM, None)"
+    )
+    done = subprocess.run([sys.executable, "-c", half], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (143, "")
+
+
+def test_an_error_of_the_system_that_nobody_expects_names_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is none of standard output's."""
+
+    def broken(*_: object) -> None:
+        raise OSError(5, "Input/output error", "odd.npy")
+
+    monkeypatch.setattr("threshcli.plan.names.Names.jobs", broken)
+    refused(thresh("hard", "x.npy", "-t", 0, "-n"), 4, "error: odd.npy: cannot be used: Input/output error", hint=False)
 
 
 def test_a_file_may_be_too_large_for_a_limit(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import listed
+from threshcli.errors import OutputError
 from threshcli.storage import _temporary as temporary
 from threshcli.storage.local import Target
 
@@ -60,6 +62,26 @@ def test_a_file_that_a_sweep_was_quicker_to_lock_is_made_again(tmp_path: Path, m
     monkeypatch.setattr(temporary, "hold", lambda _: next(held))
     written(tmp_path / "y.npy")
     assert next(held, None) is None
+
+
+def test_what_the_file_system_refuses_is_made_with_a_name_and_other_errors_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not every file system that Linux knows makes files without a name."""
+    real, said = os.open, [errno.EOPNOTSUPP]
+
+    def refuse(path: str, flags: int, *more: int) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(said[0], "refused")
+        return real(path, flags, *more)
+
+    monkeypatch.setattr(os, "open", refuse)
+    for said[0] in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+        written(tmp_path / f"{said[0]}.npy")
+    said[0] = errno.EMFILE
+    with pytest.raises(OutputError, match="cannot be written: refused"):
+        written(tmp_path / "y.npy")
+    assert len(listed(tmp_path)) == 3
 
 
 def test_without_locks_nothing_is_taken_for_a_leftover(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from tests.test_report_examples import EXAMPLES, UNHURRIED, copied, decided, fai
 from threshcli.report import render
 from threshcli.report.machine import render_end, render_event, render_info_json, render_json, schema_text
 from threshcli.report.terminal import Terminal
-from threshcli.report.tsv import render_info_tsv, render_tsv
+from threshcli.report.tsv import render_tsv
 from threshcli.results import RunResult, ThresholdUsed
 
 AWKWARD = "a\tb\nc\\d\x1b[31m\u202eé\udcff"
@@ -82,10 +82,9 @@ def test_every_example_keeps_to_the_schema(name: str) -> None:
     result = EXAMPLES[name]
     parsed(render_json(result))
     parsed(render_info_json(replace(result, command="info")))
-    for info in (False, True):
-        for i, item in enumerate(result.files):
-            parsed(render_event(item, i, info=info))
-        parsed(render_end(result, info=info))
+    for i, item in enumerate(result.files):
+        parsed(render_event(item, i))
+    parsed(render_end(result))
 
 
 @UNHURRIED
@@ -256,10 +255,3 @@ def test_every_line_of_a_tsv_has_every_field(result: RunResult) -> None:
     """No name can add a field or a line."""
     expected = sum(max(1, len(item.tensors)) for item in result.files)
     assert len(fields(render(result, "tsv", Terminal(), verbose=False))) == expected
-
-
-def test_tsv_of_info_has_its_own_columns() -> None:
-    """Bytes and layout instead of counts."""
-    header = replace(tensor("w", (3, 4)), applied=False, nbytes=48, layout="C")
-    (line,) = fields(render_info_tsv(run(file("m.pt", header))))
-    assert (line["tensor"], line["elements"], line["nbytes"], line["layout"]) == ("w", "12", "48", "C")

@@ -9,6 +9,7 @@ import pytest
 
 from tests.test_report_examples import EXAMPLES, file, tensor
 from tests.test_report_examples import run as made
+from threshcli.errors import OutputError
 from threshcli.report import render
 from threshcli.report.grid import Layout, laid
 from threshcli.report.sheets import sheet
@@ -94,3 +95,30 @@ def test_a_spool_gives_back_what_it_got(monkeypatch: pytest.MonkeyPatch) -> None
         spool.add(text)
     assert [list(spool), list(spool), spool.count] == [texts, texts, len(texts)]
     spool.close()
+
+
+def test_a_spool_without_room_says_so_and_a_small_one_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept in memory is bounded: with more, a file has to be there."""
+
+    def refuse(**_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    spool = Spool()
+    for _ in range(1000):
+        spool.add("a" * 1000)
+    with pytest.raises(OutputError, match="no room to wait for its end: No space"):
+        spool.add("a" * 100_000)
+
+
+def test_rows_of_a_long_table_are_written_while_the_run_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept of the first files is no more than they are."""
+    monkeypatch.setattr("threshcli.report.running._FIRST_FILES", 10)
+    monkeypatch.setattr("threshcli.report.running._TOGETHER", 1)
+    texts: list[str] = []
+    table = sheet("table", texts.append, replace(made(), files=()), Terminal(), verbose=False)
+    assert table is not None
+    for number in range(12):
+        table.take(table.part(number, file(f"{number:02}.npy", tensor())))
+        assert bool(texts) == (number >= 9)
+    assert "11.npy" in texts[-1]

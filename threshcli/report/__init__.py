@@ -42,12 +42,12 @@ def render(run: RunResult, kind: Kind, terminal: Terminal, verbose: bool) -> str
         case "ndjson":
             from threshcli.report.machine import render_end, render_event
 
-            events = [render_event(file, i, info=info) for i, file in enumerate(run.files)]
-            return "".join([*events, render_end(run, info=info)])
+            events = [render_event(file, i) for i, file in enumerate(run.files)]
+            return "".join([*events, render_end(run)])
         case "tsv":
-            from threshcli.report.tsv import render_info_tsv, render_tsv
+            from threshcli.report.tsv import render_tsv
 
-            return render_info_tsv(run) if info else render_tsv(run)
+            return render_tsv(run)
         case "none":
             return ""
 

@@ -35,14 +35,14 @@ def render_info_json(run: RunResult) -> str:
     return document(_info(run))
 
 
-def render_event(file: FileResult, index: int, *, info: bool = False) -> str:
+def render_event(file: FileResult, index: int) -> str:
     """One line of NDJSON for a file that has ended, the `index`-th of the run from 0."""
-    return line({"event": "file", "index": index, **(_info_file(file) if info else file_fields(file))})
+    return line({"event": "file", "index": index, **file_fields(file)})
 
 
-def render_end(run: RunResult, *, info: bool = False) -> str:
+def render_end(run: RunResult) -> str:
     """The last line of NDJSON: the report without its files."""
-    report = _info(run) if info else _report(run)
+    report = _report(run)
     del report["files"]
     return line({"event": "end", **report})
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 
+from threshcli.errors import OutputError
+
 _ROOM = 1 << 20  # bytes that are kept in memory
 
 
@@ -27,13 +29,20 @@ class Spool:
             self._spill()
 
     def _spill(self) -> None:
-        if not self._sizes:
-            import tempfile  # which most calls can do without
+        try:
+            if not self._sizes:
+                import tempfile  # which most calls can do without
 
-            copy = tempfile.TemporaryFile(prefix="thresh-")  # noqa: SIM115 - open until `close`
-            self._file = self._spilled.enter_context(copy)
-        self._file.seek(self._sizes)
-        self._file.writelines(self._waiting)
+                copy = tempfile.TemporaryFile(prefix="thresh-")  # noqa: SIM115 - open until `close`
+                self._file = self._spilled.enter_context(copy)
+            self._file.seek(self._sizes)
+            self._file.writelines(self._waiting)
+            self._file.flush()
+        except OSError as error:
+            raise OutputError(
+                f"the report has no room to wait for its end: {error.strerror}",
+                hint="free some space, or let TMPDIR name another folder; --report ndjson does not wait",
+            ) from error
         self._sizes += self._size
         self._waiting.clear()
         self._size = 0

@@ -21,7 +21,6 @@ _END = ("output", "error")
 _RANKS = ("asked", "tied", "usable", "unusable")
 
 _COLUMNS = (*_FILE, *_TENSOR, *_SLOTS, *_COUNTS, *_VALUES, *_END, *_RANKS, "steps", "packing")
-_INFO_COLUMNS = (*_FILE, "tensor", "shape", "dtype", "elements", "nbytes", "layout", "error")
 
 _GETTERS: dict[str, Callable[[TensorResult], object]] = {
     "tensor": lambda item: item.name,
@@ -40,35 +39,18 @@ _GETTERS: dict[str, Callable[[TensorResult], object]] = {
 
 def render_tsv(run: RunResult) -> str:
     """A line a tensor; a file without tensors (failed, skipped) has a line of its own."""
-    return _render(run, _COLUMNS)
-
-
-def render_info_tsv(run: RunResult) -> str:
-    """What `info` found, a line a tensor."""
-    return _render(run, _INFO_COLUMNS)
+    return "".join([head(), *(lines(file) for file in run.files)])
 
 
 def head() -> str:
     """The line of names of a run's report."""
-    return _head(_COLUMNS)
+    return "\t".join(_COLUMNS) + "\n"
 
 
 def lines(file: FileResult) -> str:
     """The lines of one file of a run."""
-    return _lines(file, _COLUMNS)
-
-
-def _render(run: RunResult, columns: Sequence[str]) -> str:
-    return "".join([_head(columns), *(_lines(file, columns) for file in run.files)])
-
-
-def _head(columns: Sequence[str]) -> str:
-    return "\t".join(columns) + "\n"
-
-
-def _lines(file: FileResult, columns: Sequence[str]) -> str:
     tensors: Sequence[TensorResult | None] = file.tensors or (None,)
-    return "".join("\t".join(_field(_value(name, file, item)) for name in columns) + "\n" for item in tensors)
+    return "".join("\t".join(_field(_value(name, file, item)) for name in _COLUMNS) + "\n" for item in tensors)
 
 
 def _value(name: str, file: FileResult, tensor: TensorResult | None) -> object:
