@@ -55,6 +55,9 @@ def run(
         done: Told of each file as it ends.
         **options: How the work is done, as the command has it: `overwrite`, `sidecar`, `device`, `jobs`, ...
 
+    Regular expressions that take more than some seconds to match are refused in the main thread only: do not let
+    another one run recipes that you do not trust.
+
     Returns:
         The report: `files`, each with its `tensors`, the `steps` of these and their counts.
 

@@ -114,8 +114,8 @@ def settle(
     if strict and job.whole is None:
         check_patterns(request, names)
     tensors = [
-        plan_tensor(request, Place(job.input, contents, index, name), kind, maps, known or {})
-        for index, name in enumerate(names)
+        plan_tensor(request, entry, Place(job.input, contents, index, name), kind, maps, known or {})
+        for index, (name, entry) in enumerate(zip(names, request.entries_for(names), strict=True))
     ]
     _refused(tensors, alone=job.whole is None)
     check_unpacked(contents.metadata, tensors)

@@ -12,6 +12,7 @@ from threshcli.errors import UsageError
 from threshcli.packings.base import Packing
 from threshcli.plan.fit import Fit
 from threshcli.plan.names import Names
+from threshcli.plan.patience import patience
 from threshcli.plan.selection import Selection
 from threshcli.rules.base import Components, Rule, slot_of
 from threshcli.spec import Axes
@@ -172,9 +173,10 @@ class Request:
         more = {name: value for name, value in options.items() if name not in known}
         return cls(entries=(Entry(selection or Selection(), (step,)),), command=command, names=names, **more)
 
-    def entry_for(self, name: str) -> Entry | None:
-        """That which says what is done with a tensor of this name."""
-        return next((entry for entry in self.entries if entry.selection.chosen(name)), None)
+    def entries_for(self, names: Sequence[str]) -> list[Entry | None]:
+        """Those which say what is done with tensors of these names."""
+        with patience(len(names) * sum(len(entry.selection.regex) for entry in self.entries)):
+            return [next((entry for entry in self.entries if entry.selection.chosen(name)), None) for name in names]
 
     @property
     def steps(self) -> Iterator[Step]:

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from threshcli.errors import UsageError
+from threshcli.plan.patience import fits, patience
 
 
 class Selection(NamedTuple):
@@ -27,14 +28,15 @@ class Selection(NamedTuple):
     def chosen(self, name: str) -> bool:
         """Whether a tensor of this name is taken."""
         kept = not (self.keep or self.regex) or any(fnmatchcase(name, pattern) for pattern in self.keep)
-        kept = kept or any(pattern.fullmatch(name) for pattern in self.regex)
+        kept = kept or any(fits(pattern, name) for pattern in self.regex)
         return kept and not any(fnmatchcase(name, pattern) for pattern in self.exclude)
 
     def idle(self, names: Sequence[str]) -> list[str]:
         """The patterns that match none of these names."""
         globs = (*self.keep, *self.exclude)
         idle = [pattern for pattern in globs if not any(fnmatchcase(name, pattern) for name in names)]
-        return idle + [item.pattern for item in self.regex if not any(item.fullmatch(name) for name in names)]
+        with patience(len(self.regex) * len(names)):
+            return idle + [item.pattern for item in self.regex if not any(fits(item, name) for name in names)]
 
     def left_by(self, names: Sequence[str]) -> Selection:
         """The patterns that match none of these names."""

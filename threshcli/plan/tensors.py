@@ -11,7 +11,7 @@ from threshcli.containers.base import Container, Contents, OutTensor, Tensor
 from threshcli.errors import InternalError, UsageError
 from threshcli.packings.base import Packed
 from threshcli.plan.bounds import check_dtypes, check_ranks, check_source, combinations, each_cut
-from threshcli.plan.request import Request, Step
+from threshcli.plan.request import Entry, Request, Step
 from threshcli.rules._chain import Chain, Link
 from threshcli.rules.base import Rule, slot_of
 from threshcli.thresholds.base import Bound, Fitted, Fixed, Mapped, Maps, Pending, Spread, Worked
@@ -84,10 +84,13 @@ Known = Mapping[tuple[int, str], Fixed | Spread | Mapped]
 """Thresholds that were worked out, by the tensor's index in its file and the slot, after the step's prefix."""
 
 
-def plan_tensor(request: Request, where: Place, kind: Container, maps: Maps, known: Known) -> TensorPlan:
-    """The plan of one tensor of a file; UsageError, naming it, where rule, thresholds or output cannot take it."""
+def plan_tensor(
+    request: Request, entry: Entry | None, where: Place, kind: Container, maps: Maps, known: Known
+) -> TensorPlan:
+    """The plan of one tensor of a file, by the entry that has it; UsageError, naming it, where rule, thresholds or
+    output cannot take it."""
     contents, index, name = where.contents, where.number, where.name
-    tensor, entry = contents.tensors[index], request.entry_for(name)
+    tensor = contents.tensors[index]
     plain = tuple(range(len(tensor.shape)))
     opaque = tensor.dtype.kind == "opaque"
     order = plain if opaque else kind.axes(tensor.view.order or plain)
