@@ -16,6 +16,7 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from tests.harness import thresh
 from tests.pt_files import Held, alike, loaded, plain, read, repacked, saved, trained, written
 from threshcli.containers._zip import Layout, records
 from threshcli.containers.base import OutTensor
@@ -143,6 +144,18 @@ def test_a_big_endian_archive_stays_one() -> None:
     mixed = (plain(contents)[0], replace(plain(contents)[1], swapped=False))
     with pytest.raises(UsageError, match="one byte order"):
         written(big, contents, mixed)
+
+
+@pytest.mark.parametrize("kind", ["u2", "u4", "u8", "i2", "f4", "c8"])
+def test_big_endian_arrays_become_archives_that_torch_reads(kind: str, tmp_path: Path) -> None:
+    """torch does not swap the bytes of an untyped storage, such as that of uint16: the archive is little-endian."""
+    array = np.array([1, 2, 300, 0], dtype=f">{kind}")
+    np.save(tmp_path / "x.npy", array)
+    given, wanted = tmp_path / "x.npy", torch.from_numpy(array.astype(array.dtype.newbyteorder("=")))
+    out, left = tmp_path / "out.pt", tmp_path / "left.pt"
+    assert thresh("gradient", given, "-t", 1, "-o", out, "--residual", left, "-q").status == 0
+    assert torch.equal(torch.load(out)["x"], torch.where(wanted.to(torch.complex64).abs() > 1, wanted, 0))
+    assert torch.load(left)["x"].tolist() == [1, 0, 0, 0]
 
 
 def test_old_archives_without_newer_records_are_read() -> None:

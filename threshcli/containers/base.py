@@ -137,8 +137,6 @@ class Container(ABC):
 
     name: ClassVar[str]
     extensions: ClassVar[tuple[str, ...]]
-    keeps_byte_order: ClassVar[bool] = False
-    """Whether an output may hold big-endian elements if the input did."""
 
     @abstractmethod
     def sniff(self, head: bytes) -> bool:
@@ -160,6 +158,10 @@ class Container(ABC):
         """The output's fixed bytes. `origin` holds the input's Contents if that was of this container and its structure
         is to be kept, else None; `provenance` is text for a container that has room for it. Raises UsageError for
         what this format cannot hold (a dtype, several tensors in an .npy)."""
+
+    def keeps_byte_order(self, container: str) -> bool:
+        """Whether an output may hold big-endian elements if the input, of this container, did."""
+        return False
 
     def axes(self, order: tuple[int, ...]) -> tuple[int, ...]:
         """The order of axes that an output of this kind can keep of an input's; C order unless overridden."""

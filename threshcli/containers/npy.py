@@ -24,7 +24,6 @@ class Npy(Container):
 
     name = "npy"
     extensions = (".npy",)
-    keeps_byte_order = True
 
     def sniff(self, head: bytes) -> bool:
         return head.startswith(_MAGIC)
@@ -75,6 +74,9 @@ class Npy(Container):
         npy_format.write_array_header_1_0(header, fields)
         start = header.tell()
         return Skeleton(start + math.prod(tensor.shape) * tensor.dtype.itemsize, ((0, header.getvalue()),), (start,))
+
+    def keeps_byte_order(self, container: str) -> bool:
+        return True
 
     def axes(self, order: tuple[int, ...]) -> tuple[int, ...]:
         plain = tuple(range(len(order)))

@@ -22,7 +22,6 @@ class Pt(Container):
 
     name = "pt"
     extensions = (".pt", ".pth", ".bin", ".ckpt")
-    keeps_byte_order = True
 
     def sniff(self, head: bytes) -> bool:
         return head.startswith((*_ARCHIVE, _LEGACY))
@@ -38,6 +37,10 @@ class Pt(Container):
         from threshcli.containers import _archive
 
         return _archive.skeleton(tensors, origin, provenance)
+
+    def keeps_byte_order(self, container: str) -> bool:
+        """Of archives alone: torch does not swap what an untyped storage holds (uint16), so none is made big-endian."""
+        return container == self.name
 
     def axes(self, order: tuple[int, ...]) -> tuple[int, ...]:
         return order

@@ -274,7 +274,7 @@ def _residual(
             plan.out,
             name=plan.tensor.name if origin else plan.name,
             dtype=plan.tensor.dtype,
-            swapped=kind.keeps_byte_order and plan.tensor.view.swapped,
+            swapped=kind.keeps_byte_order(contents.container) and plan.tensor.view.swapped,
         )
         for plan in wanted
     )
@@ -285,7 +285,7 @@ def _residual(
     placed = [
         plan._replace(
             residual_place=places.get(plan.out.source),
-            residual_swapped=kind.keeps_byte_order and plan.tensor.view.swapped,
+            residual_swapped=kind.keeps_byte_order(contents.container) and plan.tensor.view.swapped,
         )
         for plan in tensors
     ]

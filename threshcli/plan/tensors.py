@@ -103,7 +103,7 @@ def plan_tensor(
             dtype=tensor.dtype,
             shape=tensor.shape,
             order=order,
-            swapped=kind.keeps_byte_order and tensor.view.swapped,
+            swapped=kind.keeps_byte_order(contents.container) and tensor.view.swapped,
             source=index,
             copied=True,
         ),

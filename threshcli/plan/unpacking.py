@@ -68,7 +68,7 @@ def _plan(kind: Container, tensor: Tensor, contents: Contents, job: Job, packing
         dtype=tensor.dtype,
         shape=tensor.shape,
         order=order,
-        swapped=kind.keeps_byte_order and tensor.view.swapped,
+        swapped=kind.keeps_byte_order(contents.container) and tensor.view.swapped,
         copied=packing is None,
     )
     view = tensor.view if opaque else tensor.view.permuted(order)
