@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -184,10 +185,10 @@ def test_an_output_that_cannot_be_read_is_told(inputs: Path, tmp_path: Path, mon
     assert thresh(*call, "-q").status == 0
     opened = local._open
 
-    def failing(name: str) -> tuple[int, str]:
+    def failing(name: str, *more: Any) -> tuple[int, str]:
         if name.startswith(str(tmp_path / "out")):
             raise PermissionError(13, "Permission denied")
-        return opened(name)
+        return opened(name, *more)
 
     monkeypatch.setattr(local, "_open", failing)
     refused(thresh(*call), 5, "and is not complete: cannot be read: Permission denied")

@@ -17,8 +17,8 @@ from threshcli.executors.index import index_result
 from threshcli.plan.index import is_index, members
 from threshcli.plan.inputs import Inputs
 from threshcli.plan.names import display_name
+from threshcli.plan.opening import tensor_file
 from threshcli.results import Failure, FileResult, RunResult, TensorResult
-from threshcli.storage import local
 
 
 def command(outside: Outside) -> Callable[..., int]:
@@ -58,7 +58,7 @@ def describe(path: str) -> FileResult:
     try:
         if is_index(path):
             return index_result(path, "dry-run")
-        with local.Source(path) as source:
+        with tensor_file(path) as source:
             size, contents = source.size, containers.identify(source).read(source)
     except ThreshError as error:
         return FileResult(input=path, output=None, status="failed", error=Failure.of(error, path))

@@ -32,12 +32,25 @@ def identify(reader: Reader) -> Container:
     """The container of a file, by its first bytes."""
     if not reader.size:
         raise InputError("is empty (0 bytes)")
-    head = reader.read(0, min(reader.size, IDENTIFYING))
-    for container in registered().values():
-        if container.sniff(head):
-            return container
+    found = _recognised(reader)
+    if found is not None:
+        return found
     known = ", ".join(registered())
     raise InputError("is in no format that thresh knows", hint=f"it reads {known}, whatever the file's name")
+
+
+def _recognised(reader: Reader) -> Container | None:
+    head = reader.read(0, min(reader.size, IDENTIFYING))
+    return next((container for container in registered().values() if container.sniff(head)), None)
+
+
+def reach(reader: Reader) -> int:
+    """How many bytes of a pipe are worth reading, as far as the first ones tell, which have come: none of what is in no
+    format, and not many behind the end of what is."""
+    if reader.size < IDENTIFYING:
+        return IDENTIFYING
+    found = _recognised(reader)
+    return 0 if found is None else found.reach(reader)
 
 
 def for_output(path: str, to: str | None, default: str) -> Container:

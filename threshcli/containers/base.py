@@ -15,6 +15,7 @@ the same bytes.
 from __future__ import annotations
 
 import math
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,9 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 from threshcli.dtypes import DType
 from threshcli.tiles import View
+
+BEHIND = 1 << 20
+"""Bytes behind the end of a file that comes through a pipe of which there is something to tell."""
 
 
 class Reader(Protocol):
@@ -150,6 +154,12 @@ class Container(ABC):
         """The first bytes of a file, if they and its size are all that `read` goes by: files that have them in common
         are read once. None where more than they decide, or they are very long; raises InputError, as `read`."""
         return None
+
+    def reach(self, reader: Reader) -> int:
+        """How many bytes of a pipe are worth reading, as far as those tell that have come; it is asked again when they
+        are there. BEHIND more than the file has; 0 where what is there is refused whatever follows; all that come
+        where only its end tells."""
+        return sys.maxsize
 
     @abstractmethod
     def skeleton(

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from threshcli.containers.base import Container, Contents, OutTensor, Reader, Skeleton, Tensor
+from threshcli.containers.base import BEHIND, Container, Contents, OutTensor, Reader, Skeleton, Tensor
 from threshcli.dtypes import DTYPES, DType
 from threshcli.errors import InputError, UsageError
 from threshcli.tiles import View, ordered_strides, row_major
@@ -48,6 +48,16 @@ class Npy(Container):
         view = View(len(header), shape, strides, dtype.itemsize, swapped)
         return Contents(self.name, (Tensor("", dtype, shape, view),), trailing=there - elements * dtype.itemsize)
 
+    def reach(self, reader: Reader) -> int:
+        try:
+            length = _header_length(reader)
+            if reader.size < length:
+                return length
+            shape, _, kind = _parse(reader.read(0, length))
+            return length + math.prod(shape) * _dtype(kind)[0].itemsize + BEHIND
+        except InputError:
+            return 0
+
     def skeleton(
         self, tensors: tuple[OutTensor, ...], origin: Contents | None, provenance: Mapping[str, str]
     ) -> Skeleton:
@@ -85,16 +95,20 @@ class Npy(Container):
 
 def _header(reader: Reader) -> bytes:
     """The bytes up to the first element; its length is checked before it is read."""
+    return reader.read(0, _header_length(reader))
+
+
+def _header_length(reader: Reader) -> int:
     if reader.size < 10:
         raise InputError(f"is truncated: {reader.size} bytes are no .npy header", hint="copy or download it again")
     head = reader.read(0, min(reader.size, 12))
     wide = head[6] >= 2
-    length = struct.unpack_from("<I" if wide else "<H", head.ljust(12, b"\0"), 8)[0] + (12 if wide else 10)
+    length: int = struct.unpack_from("<I" if wide else "<H", head.ljust(12, b"\0"), 8)[0] + (12 if wide else 10)
     if head[6] not in (1, 2, 3) or head[7] != 0:
         raise InputError(f"has .npy version {head[6]}.{head[7]}, which is not known")
     if length > _LONGEST_HEADER:
         raise InputError(f"has a header of {length:,} bytes, where 65,536 are plenty")
-    return reader.read(0, length)
+    return length
 
 
 def _parse(header: bytes) -> tuple[tuple[int, ...], bool, Any]:

@@ -31,6 +31,9 @@ class Pt(Container):
 
         return _archive.read(self.name, reader)
 
+    def reach(self, reader: Reader) -> int:
+        return super().reach(reader) if reader.read(0, 4) == _ARCHIVE[0] else 0  # others are refused
+
     def skeleton(
         self, tensors: tuple[OutTensor, ...], origin: Contents | None, provenance: Mapping[str, str]
     ) -> Skeleton:

@@ -7,11 +7,12 @@ metadata in random order: keys sorted, tensors in their order, so the same tenso
 from __future__ import annotations
 
 import json
+import operator
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from threshcli.containers.base import Container, Contents, OutTensor, Reader, Skeleton, Tensor
+from threshcli.containers.base import BEHIND, Container, Contents, OutTensor, Reader, Skeleton, Tensor
 from threshcli.dtypes import DTYPES, DType, opaque
 from threshcli.errors import InputError, UsageError
 from threshcli.tiles import View, row_major
@@ -62,6 +63,19 @@ class Safetensors(Container):
         metadata = header.pop("__metadata__", None) or {}
         tensors = tuple(_tensor(name, entry, 8 + length) for name, entry in header.items())
         return Contents(self.name, tensors, metadata)
+
+    def reach(self, reader: Reader) -> int:
+        length = int.from_bytes(reader.read(0, 8), "little")
+        if reader.size < 8 + length:
+            return 8 + length
+        try:
+            text = reader.read(8, length)
+            _bound(text)
+            entries = [entry for name, entry in json.loads(text).items() if name != "__metadata__"]
+            ends = [operator.index(entry["data_offsets"][1]) for entry in entries]
+        except (ValueError, RecursionError, AttributeError, LookupError, TypeError):  # `read` says what is wrong
+            return 0
+        return 8 + length + max(ends, default=0) + BEHIND
 
     def skeleton(
         self, tensors: tuple[OutTensor, ...], origin: Contents | None, provenance: Mapping[str, str]

@@ -22,6 +22,7 @@ from threshcli.kernels.numpy import NumpyKernels
 from threshcli.plan.index import Roll, Shard, is_index, read_index
 from threshcli.plan.inputs import Input
 from threshcli.plan.names import display_name
+from threshcli.plan.opening import tensor_file
 from threshcli.results import FileResult, RunResult
 from threshcli.storage.local import Source
 from threshcli.tiles import index_of
@@ -207,7 +208,7 @@ def _opened(path: str, stack: ExitStack) -> _File:
 
 
 def _part(path: str, stack: ExitStack) -> _Part:
-    source = stack.enter_context(Source(path))
+    source = stack.enter_context(tensor_file(path))
     return _Part(path, source, containers.identify(source).read(source))
 
 

@@ -27,6 +27,7 @@ from threshcli.executors.index import index_result
 from threshcli.kernels.numpy import NumpyKernels
 from threshcli.plan.index import is_index, members
 from threshcli.plan.names import display_name
+from threshcli.plan.opening import tensor_file
 from threshcli.plan.selection import Selection
 from threshcli.results import Failure, FileResult, RunResult, TensorResult
 from threshcli.storage.local import Source
@@ -178,7 +179,7 @@ class Examiner:
 
     def open(self, path: str) -> AbstractContextManager[Source]:
         """The file, or the copy of a pipe that was read already."""
-        return nullcontext(self.held[path]) if path in self.held else Source(path)
+        return nullcontext(self.held[path]) if path in self.held else tensor_file(path)
 
     def _tensors(self, path: str, source: Source, contents: Contents, look: Look) -> Iterator[TensorResult]:
         """What there is to tell of each tensor, in the order of the file."""

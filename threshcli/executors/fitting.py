@@ -14,6 +14,7 @@ from threshcli.plan.files import FilePlan, plan_file
 from threshcli.plan.fit import Scope
 from threshcli.plan.index import is_index, read_index
 from threshcli.plan.names import Job, shard_jobs
+from threshcli.plan.opening import tensor_file
 from threshcli.plan.request import Request
 from threshcli.plan.tensors import Known
 from threshcli.storage import local
@@ -72,7 +73,7 @@ class Fitting:
             reading = Job(job.input, None, None, job.whole)  # what becomes of outputs is settled when their turn comes
             with ExitStack() as closing:
                 try:
-                    source = closing.enter_context(local.Source(job.input))
+                    source = closing.enter_context(tensor_file(job.input))
                     plan = plan_file(self.request, reading, source, self.maps)
                 except ThreshError as error:
                     raise error.located(job.input) from error
@@ -91,7 +92,7 @@ class Fitting:
     def source(self, job: Job) -> AbstractContextManager[local.Source]:
         """An input; of a pipe the copy, if there is one."""
         held = self._held.get(job.input)
-        return local.Source(job.input) if held is None else nullcontext(held)
+        return tensor_file(job.input) if held is None else nullcontext(held)
 
     def share_checkpoint(self, number: int, jobs: Sequence[Job], stack: ExitStack) -> None:
         """Work out what the shards of the `number`-th input share: to them it is one file."""

@@ -29,10 +29,10 @@ from threshcli.plan.files import FilePlan
 from threshcli.plan.index import is_index
 from threshcli.plan.maps import MapFiles
 from threshcli.plan.names import Job
+from threshcli.plan.opening import tensor_file
 from threshcli.plan.provenance import recipe_of
 from threshcli.plan.request import Request
 from threshcli.results import FileResult, FileStatus, RunResult
-from threshcli.storage import local
 from threshcli.storage.streams import Sink
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ class Executor:
         began = time.perf_counter()
         fitting = work.fitting
         with ExitStack() as stack:
-            source = stack.enter_context(local.Source(job.input) if fitting is None else fitting.source(job))
+            source = stack.enter_context(tensor_file(job.input) if fitting is None else fitting.source(job))
             if source.size <= _AT_ONCE and not self._plans_only:
                 source.hold()
             began += yield source.size <= SMALL

@@ -15,9 +15,9 @@ from threshcli.executors.local import Executor
 from threshcli.packings.base import Given
 from threshcli.plan.files import read_header
 from threshcli.plan.names import Job
+from threshcli.plan.opening import tensor_file
 from threshcli.plan.unpacking import plan_unpacking
 from threshcli.results import FileResult
-from threshcli.storage import local
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Unpacker(Executor):
 
     def _file(self, job: Job, work: Any, number: Any) -> Steps[FileResult]:
         began = time.perf_counter()
-        with local.Source(job.input) as source:
+        with tensor_file(job.input) as source:
             plan, folded = plan_unpacking(self.request, job, source, self.given)
             existing = self._existing(plan, work, number)
             if existing is not None and existing.is_done(plan, source, Unfolded(source, folded)):

@@ -11,6 +11,7 @@ from threshcli import containers
 from threshcli.containers.base import Container, Contents, Copy, Skeleton
 from threshcli.errors import OutputError, ThreshError, UsageError
 from threshcli.plan.names import Job, display_name
+from threshcli.plan.opening import tensor_file
 from threshcli.plan.packs import Measured, check_unpacked, packed, placed, stored
 from threshcli.plan.provenance import KEY, left_beside, provenance, sidecar_of, unlike
 from threshcli.plan.request import Request
@@ -63,7 +64,7 @@ class FilePlan(NamedTuple):
 def read_header(path: str) -> tuple[Contents, tuple[int, ...]]:
     """Contents and fingerprint of a file; errors name it."""
     try:
-        with local.Source(path) as source:
+        with tensor_file(path) as source:
             return containers.identify(source).read(source), source.fingerprint
     except ThreshError as error:
         raise error.located(path) from error

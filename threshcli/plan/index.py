@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from threshcli.containers.base import Contents
 from threshcli.errors import InputError, ThreshError
 from threshcli.storage import local
+from threshcli.storage.spool import up_to
 
 _LONGEST, _MOST_NAMES = 1 << 25, 1 << 18
 _TOTAL = re.compile(rb'"total_size"(\s*:\s*)[-+.0-9eE]+')
@@ -93,7 +94,7 @@ class Index:
 def read_index(path: str) -> Index:
     """The index at `path`, whose shards need not be there; InputError, naming it, if it cannot be trusted."""
     try:
-        with local.Source(path) as source:
+        with local.Source(path, up_to(_LONGEST)) as source:
             if source.size > _LONGEST:
                 raise InputError(f"is too long for an index: {source.size:,} bytes", hint=_HINT)
             text = bytes(source.read(0, source.size))

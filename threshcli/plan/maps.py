@@ -9,7 +9,9 @@ from typing import Any
 from threshcli import containers
 from threshcli.containers.base import Contents
 from threshcli.errors import InputError, ThreshError
+from threshcli.plan.opening import tensor_file
 from threshcli.storage import local
+from threshcli.storage.spool import up_to
 from threshcli.thresholds.base import Maps
 
 _LONGEST_REPORT = 1 << 28
@@ -33,7 +35,7 @@ class MapFiles(Maps):
 
     def _read(self, path: str) -> tuple[Contents, tuple[int, ...], str]:
         with ExitStack() as stack:
-            source = stack.enter_context(local.Source(path))
+            source = stack.enter_context(tensor_file(path))
             found = containers.identify(source).read(source)
             if source.path != path:  # a pipe can be read once: its copy is kept
                 self._copies.append(source)
@@ -55,7 +57,7 @@ def read_report(path: str) -> dict[str, Any]:
     """A report that was written with --json; errors name it."""
     hint = "it has to be a report of thresh, written with --json"
     try:
-        with local.Source(path) as source:
+        with local.Source(path, up_to(_LONGEST_REPORT)) as source:
             if source.size > _LONGEST_REPORT:
                 raise InputError("is too long for a report", hint=hint)
             found = json.loads(bytes(source.read(0, source.size)))

@@ -14,8 +14,10 @@ from threshcli import containers
 from threshcli.errors import ThreshError, UsageError
 from threshcli.plan.entries import Recipe, recipe_of
 from threshcli.plan.index import Index, read_index
+from threshcli.plan.opening import tensor_file
 from threshcli.plan.provenance import KEY, sidecar_of
 from threshcli.storage import local
+from threshcli.storage.spool import up_to
 
 _LONGEST = 1 << 28
 _REPORT = "thresh.report/1"
@@ -50,7 +52,7 @@ def _written(path: str) -> _Written:
     known = {extension for kind in containers.registered().values() for extension in kind.extensions}
     if suffix in known:
         return _Written(_noted(path), True, True)
-    with local.Source(path) as source:
+    with local.Source(path, up_to(_LONGEST)) as source:
         if source.size > _LONGEST:
             raise UsageError("is too long for a recipe", hint="name the recipe first, then the files")
         raw = source.read(0, source.size)
@@ -78,7 +80,7 @@ def _of_shards(index: Index) -> Mapping[str, Any]:
 
 def _noted(path: str) -> Mapping[str, Any]:
     """The recipe that an output was made by: in its metadata, or beside it."""
-    with local.Source(path) as source:
+    with tensor_file(path) as source:
         text = containers.identify(source).read(source).metadata.get(KEY)
     if text is not None:
         return _from_json(text.encode("utf-8", "surrogatepass"))

@@ -15,16 +15,17 @@ from typing import Self
 from threshcli.errors import InputError, OutputError, ThreshError
 from threshcli.storage._temporary import Temporary
 from threshcli.storage._writing import Writing, allocate, synced_folder
-from threshcli.storage.spool import STDIN, spooled, standard_input
+from threshcli.storage.spool import STDIN, Reach, everything, spooled, standard_input
 
 
 class Source:
-    """An input file, open for reading; pipes and `-` are copied to an unnamed temporary file first."""
+    """An input file, open for reading; pipes and `-` are copied to an unnamed temporary file first, up to where `reach`
+    wants no more of them."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, reach: Reach = everything) -> None:
         self.name = name
         with _READING:
-            self._fd, self.path = _open(name)
+            self._fd, self.path = _open(name, reach)
             self._stat = os.fstat(self._fd)
         self.size = self._stat.st_size
         self._held: bytes | None = None
@@ -115,15 +116,15 @@ class _Reading:
 _READING = _Reading()
 
 
-def _open(name: str) -> tuple[int, str]:
+def _open(name: str, reach: Reach) -> tuple[int, str]:
     """A descriptor of a regular file, and a path under which foreign parsers find the same file."""
     if name in STDIN:
-        return standard_input()
+        return standard_input(reach)
     mode = os.stat(name).st_mode  # noqa: PTH116 - a path object for each of many small files is a fifth of their time
     if stat.S_ISFIFO(mode):
         pipe = os.open(name, os.O_RDONLY)
         try:
-            return spooled(pipe)
+            return spooled(pipe, reach)
         finally:
             os.close(pipe)
     if not stat.S_ISREG(mode):
