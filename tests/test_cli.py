@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from tests.files import write_codes
 from tests.harness import listed, refused, thresh
@@ -170,6 +171,23 @@ def test_info_reads_headers_only(folder: Path) -> None:
     both = thresh("info", "m.npy", "gone.npy")
     assert both.status == 3
     refused(thresh("info", "gone.npy"), 4, "gone.npy")
+
+
+def test_info_shows_the_tensors_that_are_asked_for(folder: Path) -> None:
+    """-k and -x, over the names of all files; one that matches none is told, but not of a share of the files."""
+    save_file({name: np.zeros(2, "f4") for name in ("a.weight", "a.bias", "b.weight")}, "t.safetensors")
+    files = ("t.safetensors", "m.npy")
+
+    def names(*words: str) -> list[list[str]]:
+        found = thresh("info", *files, *words, "--json").json["files"]
+        return [[item["name"] for item in file["tensors"]] for file in found]
+
+    assert names() == [["a.bias", "a.weight", "b.weight"], ["m"]]
+    assert names("-k", "*.weight", "-x", "b.*") == [["a.weight"], []]
+    assert names("-x", "a.*") == [["b.weight"], ["m"]]
+    refused(thresh("info", *files, "-k", "*.wait"), 2, "no tensor matches '*.wait'", "a.weight")
+    assert thresh("info", *files, "--shard", "0/2", "-k", "nothing").status == 0
+    refused(thresh("info", "gone.npy", "-k", "*"), 4, "gone.npy")
 
 
 def test_the_version_and_help_are_there(folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from threshcli import __version__, containers
 from threshcli.cli import _looking, options
@@ -18,6 +19,7 @@ from threshcli.plan.index import is_index, members
 from threshcli.plan.inputs import Inputs
 from threshcli.plan.names import display_name
 from threshcli.plan.opening import tensor_file
+from threshcli.plan.selection import Selection
 from threshcli.results import Failure, FileResult, RunResult, TensorResult
 
 
@@ -26,6 +28,8 @@ def command(outside: Outside) -> Callable[..., int]:
 
     def info(
         inputs: Inputs,
+        tensor: _looking.Tensor = None,
+        exclude: _looking.Exclude = None,
         json: _looking.Json = False,
         quiet: options.Quiet = False,
         verbose: options.Verbose = False,
@@ -33,14 +37,18 @@ def command(outside: Outside) -> Callable[..., int]:
         debug: options.Debug = False,
     ) -> int:
         given, began = locals(), time.perf_counter()
+        selection = Selection(tuple(tensor or ()), tuple(exclude or ()))
         results = tuple(describe(member) for path in inputs.paths for member in members(path))
+        read = [result for result in results if result.error is None]
+        if read and not inputs.is_part:
+            selection.check([item.name for result in read for item in result.tensors])
         run = RunResult(
             version=__version__,
             command="info",
             operator="",
             params={},
             device="cpu",
-            files=results,
+            files=tuple(_chosen(result, selection) for result in results),
             seconds=time.perf_counter() - began,
         )
         return conclude(run, _looking.kind_of(given), outside, color, verbose)
@@ -73,6 +81,11 @@ def describe(path: str) -> FileResult:
         metadata=tuple(contents.metadata.items()),
         notes=contents.notes,
     )
+
+
+def _chosen(result: FileResult, selection: Selection) -> FileResult:
+    """A file with the tensors that are asked for."""
+    return replace(result, tensors=tuple(item for item in result.tensors if selection.chosen(item.name)))
 
 
 def _tensor(tensor: Tensor, stem: str) -> TensorResult:
