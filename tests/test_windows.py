@@ -150,6 +150,18 @@ def test_boxes_change_no_bit(
     assert local_map(x, made, usable=usable, box=box, jobs=2).tobytes() == whole.tobytes()
 
 
+def test_blocks_of_one_column_change_no_bit() -> None:
+    """A tensor is cut into such where boxes are small, or an axis is long: with many weights, too."""
+    for shape, sizes, box in (
+        ((1, 1, 2), (1, 13, 1), 1),
+        ((40_000, 2), (15, 1), 20_000),
+        ((2, 300, 3), (1, 25, 3), 50),
+    ):
+        x, made = data(shape, "float64"), window("gaussian", sizes)
+        same = local_map(x, made, box=box).tobytes() == local_map(x, made, box=1 << 30).tobytes()
+        assert same
+
+
 def test_boxes_of_a_large_array_change_no_bit() -> None:
     """Of several blocks in each pass."""
     for shape, dtype in (

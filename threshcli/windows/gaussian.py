@@ -35,7 +35,7 @@ def _blurred(values: Array, window: Window, box: Box, arena: Arena, out: Array) 
             if block.columns >= _WIDE:
                 _weighed_into(outs[0], block, weights)
                 return
-            block.arrays = [_weighed(block, weights)]
+            block.arrays = [_weighed(block, weights, in_a_row=axis == len(window.sizes) - 1)]
             put(block, outs)
 
         return Stage([np.float64], work)
@@ -61,12 +61,13 @@ def _weighed_into(out: Array, block: Flat, weights: Array) -> None:
     np.einsum("rknc,k->rnc", shifted, weights, out=out)
 
 
-def _weighed(block: Flat, weights: Array) -> Array:
-    """The weighted sums of windows, each element by element from the first to the last, whatever the block.
+def _weighed(block: Flat, weights: Array, *, in_a_row: bool) -> Array:
+    """The weighted sums of windows, in one order whatever the block: element by element from the first to the last,
+    but along a tensor's last axis (`in_a_row`), where sums of a few elements each are added up.
 
     One call multiplies and adds in one pass over memory, in half the time of whole arrays multiplied and added:
     `einsum` where windows lie across the block's columns, else a few weights of `correlate` at a time (`einsum` would
-    add up window by window there, in another order).
+    add up window by window there, in another order). A block with a single column of many is rare.
     """
     size, columns, total = len(weights), block.columns, block.lend(np.float64)
     here, array = block.stretch(size), block.arrays[0]
@@ -74,8 +75,9 @@ def _weighed(block: Flat, weights: Array) -> Array:
         shifted: Array = np.ndarray((size, here.stop), np.float64, array, strides=(8 * columns, 8))
         np.einsum("kn,k->n", shifted, weights, out=total[here])
         return total
-    for first in range(0, size, _AT_ONCE):
-        some = weights[first : first + _AT_ONCE]
+    step = _AT_ONCE if in_a_row or size <= _AT_ONCE else 1
+    for first in range(0, size, step):
+        some = weights[first : first + step]
         part = np.correlate(array[first : first + here.stop + len(some) - 1], some)
         if first:
             np.add(total[here], part, out=total[here])
