@@ -22,8 +22,9 @@ class Case:
     """Whether it is to be read in a process of its own, with bounded memory."""
 
     def write(self, folder: Path) -> Path:
-        """Make the file in a folder."""
+        """Make the file in a folder; in one within that, where its name says so."""
         path = folder / self.name
+        path.parent.mkdir(exist_ok=True)
         self.make(path)
         return path
 

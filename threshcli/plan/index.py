@@ -98,7 +98,8 @@ def read_index(path: str) -> Index:
             if source.size > _LONGEST:
                 raise InputError(f"is too long for an index: {source.size:,} bytes", hint=_HINT)
             text = bytes(source.read(0, source.size))
-        if text.count(b":") > 4 * _MOST_NAMES or text.count(b"[") + text.count(b"{") > _MOST_NAMES:
+        parts, nested = max(text.count(b":"), text.count(b",")), text.count(b"[") + text.count(b"{")
+        if parts > 4 * _MOST_NAMES or nested > _MOST_NAMES:
             raise InputError(f"is no sound index: it has more parts than {_MOST_NAMES:,} tensors need", hint=_HINT)
         index = Index(path, text, _document(text))
         _check_names(index)
@@ -157,7 +158,7 @@ def _constant(text: str) -> Any:
 
 
 def _check_names(index: Index) -> None:
-    """InputError unless each shard is a plain name, of a file that is in the index's folder."""
+    """InputError unless each shard is a plain name, of a file that is in the index's folder (or of none)."""
     folder = os.path.realpath(PurePath(index.path).parent)
     for name, path in zip(index.listed, index.shards, strict=True):
         plain = name not in ("", ".", "..") and not any(mark in name for mark in "/\\\0") and _is_valid(name)
@@ -171,6 +172,8 @@ def _check_names(index: Index) -> None:
                 f"its shard {name!r} is a link that leads out of its folder",
                 hint="copy the checkpoint with cp -L, or name the shards themselves",
             )
+        if Path(path).is_fifo():  # to look at it is to wait, and a shard is looked at more than once
+            raise InputError(f"its shard {name!r} is a pipe, which is no file of a checkpoint", hint=_COPY_AGAIN)
 
 
 def _is_valid(name: str) -> bool:
