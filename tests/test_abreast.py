@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.harness import listed, thresh
-from threshcli.engine.abreast import Steps, abreast, finish
+from threshcli.engine.abreast import Steps, abreast, finish, most_abreast
 
 LOG = list[tuple[int, int]]
 
@@ -46,6 +46,20 @@ def test_one_that_lets_nobody_go_meanwhile_goes_after_all_before_it() -> None:
     first = [(0, 0), (1, 0), (0, 1), (0, 2), (0, -1), (1, 1), (1, 2), (1, -1)]
     assert log == [*first, (2, 0), (2, 1), (2, 2), (2, -1)]
     assert finish(steps(7, True, log)) == 7
+
+
+@pytest.mark.parametrize(("allowed", "most"), [(8, 1), (40, 3), (1023, 16), (1024, 16), (-1, 16)])
+def test_no_more_go_side_by_side_than_may_be_open(allowed: int, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`ulimit -n` of a session, or of a batch system; four of each file, and some to spare."""
+    monkeypatch.setattr("resource.getrlimit", lambda _: (allowed, -1))
+    monkeypatch.setattr(os, "listdir", lambda _: ["0"] * 20)
+    assert most_abreast() == most
+
+    def broken(_: str) -> list[str]:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(os, "listdir", broken)
+    assert most_abreast() == (16 if most == 16 and allowed != 1023 else 1)
 
 
 def test_nothing_stays_open_where_one_goes_wrong() -> None:

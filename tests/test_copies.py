@@ -27,6 +27,24 @@ pytestmark = [
 RNG = np.random.default_rng(3)
 
 
+@pytest.fixture
+def no_pipes(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A number of pipes after which the system has none."""
+
+    def allow(count: int) -> None:
+        real, left = os.pipe, [None] * count
+
+        def pipe() -> tuple[int, int]:
+            if not left:
+                raise OSError(24, "Too many open files")
+            left.pop()
+            return real()
+
+        monkeypatch.setattr(os, "pipe", pipe)
+
+    return allow
+
+
 class Cards:
     """Units 0 to 999 (or more); each worker keeps the numbers that it has drawn."""
 
@@ -46,6 +64,29 @@ class Cards:
     @property
     def is_copy(self) -> bool:
         return os.getpid() != self.parent
+
+
+@pytest.mark.parametrize("pipes", [0, 1, 3])
+def test_where_no_more_files_may_be_open_fewer_work(pipes: int, no_pipes: Any) -> None:
+    """All is done, by those that there can be."""
+    no_pipes(pipes)
+    cards = Cards()
+    found = cards.run(5)
+    assert len(found) == max(0, pipes - 1)
+    assert sorted([*cards.own, *(unit for own in found for unit in own)]) == list(range(1000))
+
+
+def test_answers_leave_room_for_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where few files may be open (`ulimit -n`), they are those of the work."""
+    first, other = os.pipe()
+    os.close(first)
+    os.close(other)
+    for allowed, copies in ((first + 17, 0), (first + 21, 3), (-1, 4)):
+        monkeypatch.setattr("resource.getrlimit", lambda _, allowed=allowed: (allowed, allowed))
+        cards = Cards()
+        found = cards.run(5)
+        assert len(found) == copies
+        assert sorted([*cards.own, *(unit for own in found for unit in own)]) == list(range(1000))
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])

@@ -11,7 +11,7 @@ import typer
 from threshcli import __version__, rules
 from threshcli.cli.command import rule_command
 from threshcli.cli.outside import Outside
-from threshcli.errors import InputError, InternalError, ThreshError, UsageError
+from threshcli.errors import DeviceError, InputError, InternalError, ThreshError, UsageError
 
 HELP = """Apply thresholds to tensor files (.npy, .safetensors, .pt).
 
@@ -91,11 +91,11 @@ def run(arguments: list[str], outside: Outside | None = None) -> int:
         return outside.complain(error, debug)
     except KeyboardInterrupt:
         raise
-    except OSError as error:
-        if error.filename is None:  # standard output that fails: `_run` in threshcli.cli tells of it
+    except (MemoryError, OSError) as error:
+        lacking = _lacking(error)
+        if lacking is None:  # standard output that fails: `_run` in threshcli.cli tells of it
             raise
-        what = f"cannot be used: {error.strerror}"
-        return outside.complain(InputError(what, file=os.fsdecode(error.filename)), debug)
+        return outside.complain(lacking.with_traceback(error.__traceback__), debug)
     except SystemExit as ending:  # what typer makes of a closed pipe
         if isinstance(ending.__context__, BrokenPipeError):
             raise ending.__context__ from None
@@ -108,6 +108,18 @@ def run(arguments: list[str], outside: Outside | None = None) -> int:
         fault = InternalError(f"{type(error).__name__}: {error}", hint="this is a fault of thresh; --debug shows where")
         return outside.complain(fault.with_traceback(error.__traceback__), debug)
     return result if isinstance(result, int) else 0
+
+
+def _lacking(error: MemoryError | OSError) -> ThreshError | None:
+    """What the system refuses outside of the work on one file, which it would cost that file alone; None where it does
+    not say of what."""
+    if isinstance(error, MemoryError):
+        return DeviceError("the memory does not suffice", hint="use fewer --jobs or less --max-memory")
+    if error.filename is not None:
+        return InputError(f"cannot be used: {error.strerror}", file=os.fsdecode(error.filename))
+    if isinstance(error, FileNotFoundError):  # of what a relative path begins with
+        return InputError("the current folder is not there any more", hint="change to one that is")
+    return None
 
 
 def _usage(error: Any, outside: Outside, debug: bool) -> int:

@@ -7,6 +7,8 @@ already, which saves a quarter of their time.
 
 from __future__ import annotations
 
+import os
+import resource
 import time
 from collections.abc import Generator, Iterable, Iterator
 from typing import Generic, TypeVar
@@ -19,6 +21,20 @@ once), and is sent the seconds that they took; between steps it keeps nothing in
 
 ABREAST = 16
 """Files that go side by side: with 4 most of the time is saved that there is to save, and with 64 no more."""
+_OPEN, _SPARE = 4, 8
+"""What each of them may hold open (input, output, residual, masks), and what else is to be opened meanwhile."""
+
+
+def most_abreast() -> int:
+    """As many as the system lets be open at once (`ulimit -n`), up to what is of use; one at least."""
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if allowed == resource.RLIM_INFINITY or allowed >= 16 * ABREAST * _OPEN:
+        return ABREAST
+    try:
+        held = len(os.listdir("/dev/fd"))  # noqa: PTH208 - a path for each is not needed
+    except OSError:  # not even that can be opened
+        return 1
+    return max(1, min(ABREAST, (allowed - held - _SPARE) // _OPEN))
 
 
 def finish(steps: Steps[T]) -> T:
@@ -57,9 +73,10 @@ class _Walk(Generic[T]):
             self._move(0.0)
 
 
-def abreast(files: Iterable[Steps[T]], most: int = ABREAST) -> Iterator[T]:
+def abreast(files: Iterable[Steps[T]], most: int | None = None) -> Iterator[T]:
     """What becomes of each file, in order. Up to so many go side by side; one that lets nobody go meanwhile goes when
     all before it have ended."""
+    most = most or most_abreast()
     group: list[_Walk[T]] = []
     for steps in files:
         walk = _Walk(steps)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import resource
 import signal
 import sys
 import time
@@ -32,6 +33,8 @@ _CARD = array("I").itemsize
 _CARDS = 4096 // _CARD
 """As many as the smallest pipe has room for."""
 _ALIVE: set[int] = set()
+_SPARE = 16
+"""Numbers of files that answers of copies leave to the work."""
 _PATIENCE = 0.5  # seconds
 
 
@@ -53,7 +56,10 @@ class Part(NamedTuple, Generic[Unit]):
 def work_together(part: Part[Unit], kernels: list[Kernels]) -> list[Any]:
     """Work with one process for each set of kernels, this one included; returns what the copies found. The first
     error stops everyone and is raised."""
-    deck = _Deck(sum(1 for _ in part.units()))
+    try:
+        deck = _Deck(sum(1 for _ in part.units()))
+    except OSError:  # no more files may be open
+        return _work_alone(part, kernels[0])
     copies: list[tuple[int, int]] = []
     try:
         for own in kernels[1:]:
@@ -69,6 +75,14 @@ def work_together(part: Part[Unit], kernels: list[Kernels]) -> list[Any]:
         if error is not None:
             raise error
     return [found for found, _ in answers]
+
+
+def _work_alone(part: Part[Unit], kernels: Kernels) -> list[Any]:
+    """The same without copies."""
+    with kernels.session():
+        for unit in part.units():
+            part.work(unit, kernels)
+    return []
 
 
 class _Deck:
@@ -118,10 +132,15 @@ def _play(part: Part[Unit], deck: _Deck, kernels: Kernels, passed: Callable[[Uni
 
 def _copy(part: Part[Unit], deck: _Deck, kernels: Kernels) -> list[tuple[int, int]]:
     """A copy at work: its number, and where its answer is to be read; none if the system allows no more of them."""
-    ours, theirs = os.pipe()
     try:
-        process = os.fork()
+        ours, theirs = os.pipe()
     except OSError:
+        return []
+    try:
+        process = os.fork() if _leaves_room(theirs) else -1
+    except OSError:
+        process = -1
+    if process < 0:
         os.close(ours)
         os.close(theirs)
         return []
@@ -133,6 +152,12 @@ def _copy(part: Part[Unit], deck: _Deck, kernels: Kernels) -> list[tuple[int, in
     _ALIVE.add(process)
     os.close(theirs)
     return [(process, ours)]
+
+
+def _leaves_room(newest: int) -> bool:
+    """Whether files can still be opened, beside the one with the newest number (`ulimit -n`)."""
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return allowed == resource.RLIM_INFINITY or newest < allowed - _SPARE
 
 
 def _live(part: Part[Unit], deck: _Deck, kernels: Kernels, answer: int) -> None:

@@ -35,9 +35,7 @@ class Crew:
                     work(unit, own)
             return
         shift = _Shift(units, work)
-        helpers = [threading.Thread(target=shift.run, args=(kernels,), daemon=True) for kernels in others]
-        for helper in helpers:
-            helper.start()
+        helpers = _helpers(shift.help, others)
         try:
             shift.run(own)
         finally:
@@ -48,6 +46,19 @@ class Crew:
             raise shift.error
 
 
+def _helpers(work: Callable[[Kernels], None], others: list[Kernels]) -> list[threading.Thread]:
+    """Threads at work, one for each set of kernels, or as many as the system allows."""
+    begun: list[threading.Thread] = []
+    for kernels in others:
+        helper = threading.Thread(target=work, args=(kernels,), daemon=True)
+        try:
+            helper.start()
+        except RuntimeError:
+            break
+        begun.append(helper)
+    return begun
+
+
 class _Shift(Generic[Unit]):
     """One run: the units that are left, and the first error."""
 
@@ -56,6 +67,13 @@ class _Shift(Generic[Unit]):
         self._lock = threading.Lock()
         self.error: Exception | None = None
         self.stopped = False
+
+    def help(self, kernels: Kernels) -> None:
+        """The whole life of a helper: what goes wrong outside of the work is raised by the others' side as well."""
+        try:
+            self.run(kernels)
+        except Exception as error:
+            self._fail(error)
 
     def run(self, kernels: Kernels) -> None:
         with kernels.session():

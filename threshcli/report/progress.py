@@ -76,8 +76,10 @@ class Bar(Progress):
     def start(self, total_bytes: int) -> None:
         self._total = total_bytes
         if self._thread is None and not self._ended.is_set():
-            self._thread = threading.Thread(target=self._draw, name="thresh-progress", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._draw, name="thresh-progress", daemon=True)
+            with contextlib.suppress(RuntimeError):  # without a bar where the system allows no more threads
+                thread.start()
+                self._thread = thread
 
     def advance(self, nbytes: int) -> None:
         self._done += nbytes  # no lock: were an addition lost between threads, the bar would lag by one tile
