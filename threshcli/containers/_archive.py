@@ -23,8 +23,6 @@ _COPY_AGAIN = "copy or download it again"
 def read(kind: str, reader: Reader) -> Contents:
     """What the archive holds, from its directory and its pickle."""
     found = records(reader)
-    if "constants.pkl" in found or any(name.startswith("code/") for name in found):
-        raise InputError("is a TorchScript archive", hint="load it with torch.jit.load and save its state_dict()")
     structure = contents(reader, found, "data.pkl", _LARGEST_PICKLE)
     for name in ("version", ".format_version", ".storage_alignment"):
         if name in found:

@@ -61,6 +61,7 @@ def records(reader: Reader) -> dict[str, Record]:
         raise InputError("is damaged: its zip directory has more or fewer entries than its end says", hint=_COPY_AGAIN)
     entries = [entry for entry in entries if entry.file_size or not entry.orig_filename.endswith("/")]
     entries.sort(key=lambda entry: entry.header_offset)
+    _refuse_scripts(entries)
     found: dict[str, Record] = {}
     for entry in entries:
         folder, _, name = entry.orig_filename.partition("/")
@@ -72,6 +73,13 @@ def records(reader: Reader) -> dict[str, Record]:
         if record.offset + record.size > entry.header_offset:
             raise InputError("has records that overlap", hint=_COPY_AGAIN)
     return found
+
+
+def _refuse_scripts(entries: list[zipfile.ZipInfo]) -> None:
+    """TorchScript is told as such before anything else that is odd about it: its code is compressed."""
+    inner = {entry.orig_filename.partition("/")[2].partition("/")[0] for entry in entries}
+    if not inner.isdisjoint(("code", "constants.pkl")):
+        raise InputError("is a TorchScript archive", hint="load it with torch.jit.load and save its state_dict()")
 
 
 def _record(reader: Reader, entry: zipfile.ZipInfo, end: int) -> Record:

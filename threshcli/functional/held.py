@@ -61,6 +61,8 @@ def dtype_of(value: object, what: str) -> DType:
         if value.layout != sys.modules["torch"].strided:
             raise UsageError(f"{what} is {value.layout}, and only dense tensors are worked on", hint="use to_dense()")
         name = str(value.dtype).removeprefix("torch.")
+    elif isinstance(value, np.ma.MaskedArray):  # what it masks would count like all else
+        raise UsageError(f"{what} is a masked array", hint="give its data, with NaN where it is masked: .filled(nan)")
     elif isinstance(value, np.ndarray):
         name = value.dtype.name
     else:
