@@ -53,7 +53,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str, str]] = {
     "True": (lambda: t.gradient_threshold(X, True), "threshold is a bool", "torch.Tensor"),
     "texts": (lambda: t.gradient_threshold(np.array(["a"]), 1), "elements of str", "float64"),
     "complex order": (lambda: t.variable_threshold(X.to(torch.complex64), 1), "complex64 has no order", ""),
-    "masked": (lambda: t.otsu(np.ma.array([1.0, 9.0], mask=[0, 1])), "masked array", "filled"),
+    "masked": (lambda: t.otsu(np.ma.array([1.0, 9.0], mask=[False, True])), "masked array", "filled"),
     "sparse": (lambda: t.gradient_threshold(torch.eye(2).to_sparse(), 1), "only dense", "to_dense"),
     "a dtype": (lambda: t.binary_threshold(X, 1, out_dtype="float12"), "'float12' is not a dtype", "bfloat16"),
     "an array of bfloat16": (
