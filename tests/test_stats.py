@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.numpy import save_file
 
 from tests import reference
 from tests.files import CODES, write_codes
@@ -197,6 +199,19 @@ def test_a_percentile_that_is_none_is_refused(text: str, folder: Path) -> None:
 def test_percentiles_come_once_and_as_written() -> None:
     assert parse_percentiles(" 1, 99.9,1") == (("1", Fraction(1)), ("99.9", Fraction("99.9")))
     assert parse_percentiles(None) == ()
+
+
+def test_small_tensors_of_a_large_file_need_no_second_worker(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To start a thread for each takes ten times as long as to look at its elements; for a large one it is worth it."""
+    begun: list[threading.Thread] = []
+    start = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", lambda self: (begun.append(self), start(self))[1])
+    small = {f"t{number}": np.arange(300_000.0) for number in range(0, 50)}
+    save_file({name: x[:4] if name > "t0" else x for name, x in small.items()}, "s.safetensors")
+    for words in (["stats"], ["check"], ["solve", "-t", "p50"]):
+        begun.clear()
+        assert thresh(*words, "s.safetensors", "-j", "3").status == 0
+        assert len(begun) in (2, 4), words  # the other two workers, once or twice, of the large one
 
 
 def test_a_file_that_fails_is_told_last(folder: Path) -> None:

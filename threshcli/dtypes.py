@@ -101,12 +101,11 @@ class DType:
 
     def magnitude(self, key: int) -> Fraction:
         """The value of a key >= 0 by the formula of the format, past its largest value too."""
-        if not self.signed:
-            return Fraction(2) ** (key - self.bias)
         exponent, fraction = key >> self.mantissa, key & ((1 << self.mantissa) - 1)
-        if exponent:
+        if exponent or not self.signed:
             fraction |= 1 << self.mantissa
-        return fraction * Fraction(2) ** (max(exponent, 1) - self.bias - self.mantissa)
+        shift = (max(exponent, 1) if self.signed else exponent) - self.bias - self.mantissa
+        return Fraction(fraction << shift) if shift >= 0 else Fraction(fraction, 1 << -shift)
 
     def value(self, key: int) -> Real:
         """The value of a key. One past the largest of a format without infinity stands for infinity."""
@@ -189,17 +188,27 @@ def _key(dtype: DType, value: Real) -> int:
     packed = _packed(dtype, magnitude)
     if packed is not None:
         return packed if value >= 0 else -packed
-    if (not dtype.signed and magnitude < dtype.magnitude(0) * Fraction(3, 4)) or (not dtype.signed and value < 0):
+    if not dtype.signed and (value < 0 or magnitude < dtype.magnitude(0) * Fraction(3, 4)):
         return -1
-    low, high = 0, dtype.top + (not dtype.infinite)
-    if magnitude >= dtype.magnitude(high):
-        return high if value > 0 else -high
-    while high - low > 1:  # the largest key whose value is not above the magnitude
-        middle = (low + high) // 2
-        low, high = (middle, high) if dtype.magnitude(middle) <= magnitude else (low, middle)
-    twice, ends = 2 * magnitude, dtype.magnitude(low) + dtype.magnitude(low + 1)
-    low += twice > ends or (twice == ends and low & 1)
-    return low if value >= 0 else -low
+    key = min(_nearest(dtype, magnitude), dtype.top + (not dtype.infinite))
+    return key if value >= 0 else -key
+
+
+def _nearest(dtype: DType, magnitude: Fraction) -> int:
+    """The key of a magnitude, ties to even, as if the format had no end: the number of units in the last place that it
+    is, on top of those that smaller exponents have."""
+    if not magnitude:
+        return 0
+    above, below = magnitude.numerator, magnitude.denominator
+    power = above.bit_length() - below.bit_length()  # of 2, the largest that is not above the magnitude, or one more
+    if above << max(-power, 0) < below << max(power, 0):
+        power -= 1
+    exponent = max(power + dtype.bias, int(dtype.signed))  # subnormals have the unit of the smallest exponent
+    shift = exponent - dtype.bias - dtype.mantissa
+    above, below = above << max(-shift, 0), below << max(shift, 0)
+    units, rest = divmod(above, below)
+    key = units + (exponent - 1 << dtype.mantissa)
+    return key + (2 * rest > below or (2 * rest == below and key & 1))
 
 
 def _packed(dtype: DType, magnitude: Fraction) -> int | None:

@@ -103,6 +103,7 @@ class Desk:
     ) -> None:
         """Add the states of some folds over these stretches to `total`. Samples are read `alone`: two workers would
         spend more time on taking turns at the interpreter than on the few elements of each stretch."""
+        small = population.elements * population.dtype.itemsize < _ALONE
         for (path, file), several in groupby(stretches, key=lambda item: (item.piece.path, item.piece.file)):
             states: dict[int, list[Any]] = {}
 
@@ -116,7 +117,7 @@ class Desk:
 
             try:
                 with Source(path) as source, MapSources() as maps:
-                    self.crew.run(several, fold_one, alone=alone or source.size < _ALONE)
+                    self.crew.run(several, fold_one, alone=alone or small or source.size < _ALONE)
                     source.check_unchanged()
                     maps.check_unchanged()
             except ThreshError as error:
