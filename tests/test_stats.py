@@ -205,7 +205,12 @@ def test_small_tensors_of_a_large_file_need_no_second_worker(folder: Path, monke
     """To start a thread for each takes ten times as long as to look at its elements; for a large one it is worth it."""
     begun: list[threading.Thread] = []
     start = threading.Thread.start
-    monkeypatch.setattr(threading.Thread, "start", lambda self: (begun.append(self), start(self))[1])
+
+    def counted(thread: threading.Thread) -> None:
+        begun.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", counted)
     small = {f"t{number}": np.arange(300_000.0) for number in range(0, 50)}
     save_file({name: x[:4] if name > "t0" else x for name, x in small.items()}, "s.safetensors")
     for words in (["stats"], ["check"], ["solve", "-t", "p50"]):
