@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,6 +18,7 @@ from tests.harness import listed, refused, thresh
 from tests.strategies import FLOATS, codes
 from threshcli.cli.solve import shortest
 from threshcli.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, INT64, UINT8, DType
+from threshcli.report.machine import schema_text
 from threshcli.spec import Number
 
 
@@ -108,6 +111,7 @@ def test_a_report_gives_the_bytes_of_the_command_that_does_both(weights: Path, s
     asked = ("-t", spec, "--scope", scope, "-x", "empty")
     assert thresh("gradient", weights, *asked, "-o", folder / "one.safetensors").status == 0
     solved = thresh("solve", weights, *asked, "--magnitude", "--json")
+    jsonschema.Draft202012Validator(json.loads(schema_text())).validate(solved.json)
     (folder / "plan.json").write_text(solved.out)
     done = thresh(
         "gradient", weights, "-t", f"@{folder / 'plan.json'}", "-x", "empty", "-o", folder / "two.safetensors"
