@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.bench import data, sideways, windows
+from tests.bench import data, refusals, sideways, windows
 from tests.bench.bars import BARS
 from tests.bench.lab import Lab
 from tests.bench.measure import Command, CommandFailed, Cost, race, run
@@ -19,8 +19,8 @@ from tests.bench.peers import PEERS
 from tests.bench.table import TITLES, Row, render
 
 ROOT = Path(__file__).parent.parent
-_SLOW = {"tiny", "pt", "scripts", "windows", "hysteresis", "training"}
-"""They import torch or scikit-image, again and again; what they run is tested below."""
+_SLOW = {"tiny", "pt", "scripts", "windows", "hysteresis", "training", "refusals"}
+"""They import torch or scikit-image, or thresh, again and again; what they run is tested below."""
 
 
 def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -136,6 +136,12 @@ class Unhurried(Lab):
 
     def race(self, rounds: int | None = None, /, **commands: Command) -> dict[str, Cost]:
         return dict.fromkeys(commands, Cost(1.0, 1.0, 1))
+
+
+def test_files_are_refused_against_the_clock(tmp_path: Path) -> None:
+    rows = refusals.refusals(Unhurried(tmp_path, 1 << 14, 1), "refusals")
+    assert [row.met for row in rows] == [False] * 5 + [None] * 5 + [True]
+    assert {Path(row.bar).suffix for row in rows[:5]} <= {".npy", ".safetensors"}
 
 
 def test_windows_are_raced_on_arrays_of_both_kinds(tmp_path: Path) -> None:

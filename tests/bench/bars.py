@@ -8,6 +8,7 @@ from importlib.util import find_spec
 
 from tests.bench.lab import GIB, Lab
 from tests.bench.ranks import hard_ranks, ranks
+from tests.bench.refusals import refusals
 from tests.bench.sideways import hysteresis, pattern
 from tests.bench.table import Row
 from tests.bench.training import training
@@ -189,4 +190,5 @@ BARS: dict[str, Callable[[Lab, str], Sequence[Row]]] = {
     "files": many_files,
     "tensors": many_tensors,
     "training": training,
+    "refusals": refusals,
 }
