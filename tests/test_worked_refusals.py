@@ -128,6 +128,7 @@ def test_between_a_finite_and_an_infinite_element_there_is_nothing(spec: str) ->
 def test_whole_numbers_and_floats_that_no_dtype_holds_share_no_threshold() -> None:
     ran = thresh("gradient", "whole.npy", "narrow.npy", "-t", "p50", "--scope", "global", "-O", ".", "--overwrite")
     refused(ran, 2, "float32 and int64")
+    assert "leave out what is int64, such as 'whole'" in ran.err
     ran = thresh("gradient", "whole.npy", "nan.npy", "-t", "p50", "--scope", "global", "-O", "out")
     refused(ran, 2, "float64 and int64")
     assert listed(".") == sorted([*INPUTS, "out"])
