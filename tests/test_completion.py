@@ -33,6 +33,8 @@ def folder(tmp_path: Path) -> Path:
             ["head", "model.mlp", "model.norm", "other"],
         ),
         ("stats w.safetensors --tensor h", ["head"]),
+        ("info w.safetensors -k h", ["head"]),
+        ("diff w.safetensors o.safetensors -k o", ["other"]),
         ("binary -k model", []),
         ("binary w.safetensors -d c", ["cpu", "cuda"]),
     ],

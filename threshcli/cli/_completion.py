@@ -13,7 +13,9 @@ _DEVICES = ("auto", "cpu", "cuda", "mps")
 
 def tensors(ctx: typer.Context, incomplete: str) -> list[str]:
     """The names of tensors that begin like this. Files that cannot be read have none: the command will tell of them."""
-    files = [*(ctx.params.get("files") or ()), *ctx.args]  # what is incomplete is not parsed to the end
+    named = [ctx.params.get(item.name or "") for item in ctx.command.params if item.param_type_name == "argument"]
+    files = [path for one in named for path in ([one] if isinstance(one, str) else one or ())]
+    files += ctx.args  # what is incomplete is not parsed to the end
     found = {name: None for path in files[:_MOST_FILES] for name in _names(path) if name.startswith(incomplete)}
     return list(found)
 
