@@ -64,6 +64,41 @@ def test_a_pipe_is_recognised_by_its_bytes_and_goes_on_in_its_format_or_another(
     assert '"stdin"' in done.stdout
 
 
+@pytest.mark.parametrize(("given", "more", "made"), [
+    ("x.npy", "", "stdin.npy"),
+    ("w.safetensors", "", "stdin.safetensors"),
+    ("w.safetensors", "--keep-tree", "stdin.safetensors"),
+    ("x.npy", "--to pt", "stdin.pt"),
+])  # fmt: skip
+def test_in_a_folder_the_output_of_standard_input_has_the_extension_of_its_format(
+    given: str, more: str, made: str, shell: Shell
+) -> None:
+    line = f"thresh hard - -t 0.5 -O out {more}"
+    assert made in shell(f"cat {given} | {line} -n").stdout
+    done = shell(f"cat {given} | {line} --report ndjson")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"out/{made}" in done.stdout
+    assert listed("out") == [made]
+    refused_twice = shell(f"cat {given} | {line}")
+    assert (refused_twice.returncode, f"out/{made}: exists already" in refused_twice.stderr) == (5, True)
+    assert '"skipped"' in shell(f"cat {given} | {line} --skip-existing --json").stdout
+    assert shell(f"echo nothing | {line} --overwrite").returncode == 4
+    assert listed("out") == [made]
+
+
+def test_what_is_unpacked_from_standard_input_has_it_too(shell: Shell) -> None:
+    done = shell("thresh binary x.npy -t 0.5 --pack bits --to safetensors -o - -q | thresh unpack - -O out -q")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert listed("out") == ["stdin.safetensors"]
+
+
+def test_what_standard_input_may_be_called_is_no_other_output(shell: Shell) -> None:
+    np.save("stdin.npy", np.ones(3))
+    done = shell("cat w.safetensors | thresh hard - stdin.npy -t 0.5 -O out --overwrite")
+    assert done.returncode == 2
+    assert "- and stdin.npy would both be written to out/stdin.npy" in done.stderr
+
+
 def test_names_from_another_program_and_outputs_that_are_there(shell: Shell) -> None:
     """A line of shell as it is documented, run twice."""
     Path("data/sub").mkdir(parents=True)

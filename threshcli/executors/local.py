@@ -233,6 +233,7 @@ class Executor:
             if source.size <= _AT_ONCE and not self._plans_only:
                 source.hold()
             began += yield source.size <= SMALL
+            job = self.request.names.known(job, source)
             plan = work.planner.plan(job, source)
             existing = self._existing(plan, work, number)
             waits = existing is not None and not self._plans_only and existing.can_wait(plan)

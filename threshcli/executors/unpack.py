@@ -34,6 +34,7 @@ class Unpacker(Executor):
     def _file(self, job: Job, work: Any, number: Any) -> Steps[FileResult]:
         began = time.perf_counter()
         with tensor_file(job.input) as source:
+            job = self.request.names.known(job, source)
             plan, folded = plan_unpacking(self.request, job, source, self.given)
             existing = self._existing(plan, work, number)
             if existing is not None and existing.is_done(plan, source, Unfolded(source, folded)):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from threshcli import containers
+from threshcli.containers.base import Reader
 from threshcli.errors import ThreshError, UsageError
 from threshcli.plan.index import Index, is_index, members, read_index
 from threshcli.plan.inputs import Input, Inputs, Places, confined
@@ -102,6 +103,22 @@ class Names:
         self._check_meetings(jobs)
         return inputs.share(jobs)
 
+    def known(self, job: Job, reader: Reader) -> Job:
+        """The job of an input that is open: with -O the output of standard input, which has no name of its own, has the
+        extension of its format."""
+        if not self._lacks_extension(job):
+            return job
+        return job._replace(output=f"{job.output}{containers.identify(reader).extensions[0]}")
+
+    def _lacks_extension(self, job: Job) -> bool:
+        return job.input in STDIN and self.out_dir is not None and self.to is None
+
+    def _outputs(self, job: Job) -> list[str | None]:
+        """What the output of a job may be called."""
+        if not self._lacks_extension(job):
+            return [job.output]
+        return [f"{job.output}{container.extensions[0]}" for container in containers.registered().values()]
+
     def _check_choice(self, inputs: Inputs) -> None:
         given = [name for name, value in self._choices() if value]
         if not inputs.files and not inputs.is_part:
@@ -158,7 +175,7 @@ class Names:
         taken: dict[str, str] = {}
         there: dict[str, tuple[str, str]] = {}
         for job in jobs:
-            for path in (job.output, job.residual, *_shards(job)):
+            for path in (*self._outputs(job), job.residual, *_shards(job)):
                 if path is None:
                     continue
                 place, exists = places.target(path)
