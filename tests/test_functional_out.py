@@ -98,3 +98,28 @@ def test_the_result_is_where_the_input_is_whatever_the_default_device() -> None:
     with torch.device("meta"):
         made = t.gradient_threshold(x, 0.5)
     assert made.tolist() == [1, 0, -3]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int16, torch.complex64, torch.float8_e4m3fn], ids=str)
+@pytest.mark.parametrize("watched", [False, True])
+def test_a_result_lies_in_memory_as_its_input_does(dtype: torch.dtype, watched: bool) -> None:
+    """As those of torch.where: channels_last stays so, with gradients and without, and on bits."""
+    x = torch.randn(2, 3, 4, 5).to(dtype).to(memory_format=torch.channels_last)
+    plain = t.gradient_threshold(x.contiguous(), 1)
+    with torch.device("meta"):  # another default, which is not for results
+        for view in (x, x.transpose(1, 3), x[:, :, 1:]):
+            can_be = dtype.is_floating_point or dtype.is_complex
+            found = t.gradient_threshold(view.detach().requires_grad_(watched and can_be), 1)
+            assert found.stride() == torch.empty_like(view).stride()
+            assert found.device == x.device
+    assert torch.equal(t.gradient_threshold(x, 1).contiguous().view(torch.uint8), plain.view(torch.uint8))
+    assert plain.is_contiguous()
+
+
+def test_an_array_in_the_order_of_fortran_gives_one() -> None:
+    x = np.asfortranarray(np.arange(12.0).reshape(3, 4))
+    found = t.binary_threshold(x, 5, out_dtype="uint8")
+    assert found.flags.f_contiguous
+    assert not found.flags.c_contiguous
+    assert np.array_equal(found, x > 5)
+    assert t.soft_threshold(x.T, 1).flags.c_contiguous

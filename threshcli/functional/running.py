@@ -114,7 +114,7 @@ def run(
         found = run_tensor(rule, input, given, broadcast=broadcast, out_dtype=out_dtype, out=out, axes=axes)
         return cast("Data", found)
     call = prepare(rule, input, given, broadcast=broadcast, out_dtype=out_dtype, axes=axes)
-    made: Any = _new(call) if out is None else _checked(call, out)
+    made: Any = _new(call, input) if out is None else _checked(call, out)
     is_plain = made.flags.c_contiguous and made.dtype.isnative
     target = made if is_plain else np.empty(call.shape, call.out.name)
     work(call, hold(input, "input"), target.reshape(-1).view(np.uint8).data)
@@ -123,9 +123,10 @@ def run(
     return cast("Data", made)
 
 
-def _new(call: Call) -> np.ndarray[Any, Any]:
+def _new(call: Call, input: Any) -> np.ndarray[Any, Any]:
+    """An array that lies in memory as the input does: in Fortran's order, for instance, as from NumPy's functions."""
     try:
-        return np.empty(call.shape, call.out.name)
+        return np.empty_like(input, call.out.name, subok=False)
     except TypeError:
         raise UsageError(f"NumPy has no {call.out.name}", hint="give a torch tensor, or another out_dtype") from None
 

@@ -65,10 +65,8 @@ def _is_watched(input: Tensor, call: Call) -> bool:
 
 
 def _in_memory(call: Call, input: Tensor, out: Tensor | None) -> Tensor:
-    if out is None:  # `device`, since another may be the default
-        made = torch.empty(input.shape, dtype=getattr(torch, call.out.name), device=input.device)
-        work(call, hold(input, "input"), memory(made))
-        return made
+    if out is None:
+        return _in_memory(call, input, torch.empty_like(input, dtype=getattr(torch, call.out.name)))
     is_plain = out.is_contiguous() and not out.is_conj() and not out.is_neg()
     target = out if is_plain else torch.empty(out.shape, dtype=out.dtype, device=out.device)
     work(call, hold(input, "input"), memory(target))
@@ -90,11 +88,20 @@ def select(call: Call, input: Tensor) -> Tensor:
     """The same with torch's kernels, on any device; gradients flow where the dtype has any."""
     kind = call.dtype.compared
     if not kind.is_float or kind.itemsize == 1:
-        return _on_bits(call, input)
+        return _lying_as(input, _on_bits(call, input))
     if call.dtype.part is not None:
-        return torch.view_as_complex(_selected(call, input, torch.view_as_real(input.resolve_conj())).contiguous())
+        made = _selected(call, input, torch.view_as_real(input.resolve_conj())).contiguous()
+        return _lying_as(input, torch.view_as_complex(made))
     found = _selected(call, input, input)
     return found.expand(input.shape) if found.shape != input.shape else found
+
+
+def _lying_as(input: Tensor, made: Tensor) -> Tensor:
+    """What was made, in memory as the input lies there (in channels_last, for instance), as torch's own functions have
+    it; inside of a transform as it is."""
+    if input.is_contiguous() or not has_memory(made):
+        return made
+    return torch.empty_like(input, dtype=made.dtype).copy_(made)
 
 
 def _selected(call: Call, input: Tensor, data: Tensor) -> Tensor:

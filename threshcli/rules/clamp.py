@@ -40,7 +40,9 @@ class Clamp(Rule):
         low, high = values.get("low", -math.inf), values.get("high", math.inf)
         keys = dtype.interval("ge", low), dtype.interval("le", high)
         if max(item.low for item in keys) > min(item.high for item in keys):
-            raise UsageError(f"no {dtype.name} lies between --low and --high", hint="widen the interval")
+            alone = {"low": "is as high as --low", "high": "is as low as --high"}
+            what = "lies between --low and --high" if len(values) > 1 else alone[min(values)]
+            raise UsageError(f"no {dtype.name} {what}", hint="widen the interval")
 
     def apply(self, k: Kernels, x: Block, out: DType, *cuts: Cut) -> Outcome:
         low, high = cuts
