@@ -123,3 +123,25 @@ def test_an_array_in_the_order_of_fortran_gives_one() -> None:
     assert not found.flags.c_contiguous
     assert np.array_equal(found, x > 5)
     assert t.soft_threshold(x.T, 1).flags.c_contiguous
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float8_e4m3fn, torch.int64, torch.complex128], ids=str)
+def test_a_single_element_may_have_any_stride(dtype: torch.dtype) -> None:
+    """A view of one element is contiguous whatever its stride, which torch does not let be viewed as bytes."""
+    for x in (torch.tensor([3, 0]).to(dtype)[::2], torch.full((3, 4), 3).to(dtype)[1:2, ::4]):
+        assert x.is_contiguous()
+        assert x.stride(-1) > 1
+        expected = x.clone(memory_format=torch.contiguous_format)
+        for found in (
+            t.gradient_threshold(x, 1),
+            t.gradient_threshold(x, torch.ones_like(x, dtype=torch.float32)[..., ::1]),
+            t.gradient_threshold(x, "top1"),
+            t.hard_threshold(x, 3, out=x),
+        ):
+            assert found.dtype is dtype
+            assert found.tolist() == expected.tolist()
+        assert float(t.threshold(x, "p50", magnitude=True)) == 3
+        parameter = torch.nn.Parameter(torch.zeros(x.shape))
+        parameter.grad = torch.full((2, 2), 3.0)[::2, ::2].reshape(x.shape)
+        assert t.backward_threshold(parameter, 5).total.kept == 0
+        assert parameter.grad.count_nonzero() == 0

@@ -84,12 +84,20 @@ def hold(value: object, what: str) -> Held:
             hint = "work thresholds out before, and give the result"
             raise UsageError(f"{what} has no elements to look at inside of a transform of torch", hint=hint)
         dense = value.detach().cpu().contiguous().resolve_conj().resolve_neg()
-        raw = dense.reshape(-1).view(sys.modules["torch"].uint8).numpy() if dense.numel() else np.empty(0, np.uint8)
-        return Held(raw.data, dtype, tuple(value.shape))
+        return Held(memory(dense), dtype, tuple(value.shape))
     array = np.asarray(value)
     native = array.astype(array.dtype.newbyteorder("="), copy=False)
     flat = np.ascontiguousarray(native).reshape(-1)
     return Held(flat.view(np.uint8).data if flat.size else memoryview(b""), dtype, array.shape)
+
+
+def memory(tensor: torch.Tensor) -> memoryview:
+    """The bytes of a contiguous tensor on the CPU, also to be written to."""
+    if not tensor.numel():
+        return memoryview(bytearray())
+    row = tensor.detach().as_strided((tensor.numel(),), (1,))  # `reshape` leaves a single element its stride
+    found: memoryview = row.view(sys.modules["torch"].uint8).numpy().data
+    return found
 
 
 def has_memory(tensor: torch.Tensor) -> bool:

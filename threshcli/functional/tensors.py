@@ -14,7 +14,7 @@ from torch import Tensor
 from threshcli.dtypes import BOOL, DTYPES
 from threshcli.engine.cuts import Table, scalar_of
 from threshcli.errors import UsageError
-from threshcli.functional.held import Held, hold
+from threshcli.functional.held import Held, hold, memory
 from threshcli.functional.running import Call, check_nan, prepare, work
 from threshcli.kernels._torch_convert import BITS
 from threshcli.kernels.base import Block, Cut, Kernels, Rank, Scalar, Tied
@@ -75,13 +75,6 @@ def _in_memory(call: Call, input: Tensor, out: Tensor | None) -> Tensor:
     if not out.is_inference():
         torch.autograd.graph.increment_version(out)  # so that backward() refuses what it needed and is gone
     return out
-
-
-def memory(tensor: Tensor) -> memoryview:
-    """The bytes of a contiguous tensor on the CPU, to be written to."""
-    if not tensor.numel():
-        return memoryview(bytearray())
-    return tensor.detach().reshape(-1).view(torch.uint8).numpy().data
 
 
 def select(call: Call, input: Tensor) -> Tensor:

@@ -17,9 +17,10 @@ from torch import Tensor
 from threshcli.dtypes import Real
 from threshcli.engine.cuts import Cuts
 from threshcli.errors import UsageError
+from threshcli.functional.held import memory
 from threshcli.functional.running import Call, own_kernels, planned, prepare, span
 from threshcli.functional.solving import Solved
-from threshcli.functional.tensors import memory, select
+from threshcli.functional.tensors import select
 from threshcli.kernels._torch_convert import BITS
 from threshcli.kernels.base import Block, Kernels, Mask
 from threshcli.rules.gradient import Gradient
