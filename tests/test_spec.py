@@ -223,3 +223,11 @@ def test_what_names_no_axes_is_refused(text: str) -> None:
 def test_axes_that_a_tensor_lacks_or_that_are_one_are_refused(text: str, rank: int, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         Axes.parse(text).of(rank)
+
+
+@pytest.mark.parametrize("name", ["float32", "bfloat16", "float8_e5m2", "float8_e4m3fnuz", "int8"])
+def test_a_negative_zero_keeps_its_sign_where_there_is_one(name: str) -> None:
+    """As `torch.where(x > t, x, -0.0)` has it; formats that have one zero take that."""
+    dtype = DTYPES[name]
+    signed = dtype.sign if dtype.is_float and "fnuz" not in name else 0
+    assert [Number.parse(text).stored(dtype) for text in ("0", "-0.0", "-0")] == [0, signed, signed]

@@ -82,6 +82,8 @@ class Number:
                 f"{option} {self.text} is not representable in {dtype.name}",
                 hint=f"choose a value that {dtype.name} can hold, or another --out-dtype",
             )
+        if self.value == 0 and self.text.startswith("-") and dtype.negative_zero:
+            return dtype.sign  # -0.0 was asked for
         return code
 
     def __str__(self) -> str:
