@@ -144,6 +144,18 @@ def test_nothing_is_worked_out_of_nothing() -> None:
         assert t.binary_threshold(x, "otsu").shape == (0, 3)
 
 
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0,), (2, 0, 3)])
+def test_an_axis_without_indices_has_no_thresholds(shape: tuple[int, ...]) -> None:
+    """And one whose indices hold nothing has some that nothing is compared with."""
+    for axis, length in enumerate(shape):
+        for x in (torch.empty(shape), np.empty(shape, np.float32), torch.empty(shape, requires_grad=True)):
+            for spec in ("p50", "top2", "2sigma"):
+                cut = t.threshold(x, spec, magnitude=True, axis=axis, mask=np.empty(shape))
+                assert len(cut.values) == length
+                assert t.gradient_threshold(x, cut).shape == shape
+                assert t.levels(x, cut).shape == shape
+
+
 def test_an_input_may_be_its_own_output() -> None:
     x, y = torch.tensor([1.0, -3.0, 2.0]), np.array([1.0, -3.0, 2.0])
     assert t.gradient_threshold(x, 1.5, out=x) is x

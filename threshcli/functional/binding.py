@@ -80,10 +80,10 @@ class Subject:
             return [bound for text, source in written for bound in self._named(rule, slot, text, source, found)]
         if isinstance(value, Solved):
             bound = value.bound(self.shape)
-            if not slot.many and len(value.answers[0].values) > 1:
+            if not slot.many and value.cuts > 1:
                 what = f"{value.spec} gives several cuts, and {slot.name} is one"
                 raise UsageError(what, hint="give one of `values`")
-            return list(each_cut(bound, len(value.answers[0].values))) if slot.many else [bound]
+            return list(each_cut(bound, value.cuts)) if slot.many else [bound]
         return [self._bind(slot.name, value, found, broadcast)]
 
     def _bind(self, slot: str, value: Any, found: Bindings, broadcast: bool) -> Bound:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +41,11 @@ class Solved:
         """The number, the cuts in ascending order, or those along the axis: whole where they are."""
         found = self.answers[0].values if self.axis is None else [answer.values[0] for answer in self.answers]
         return tuple(value if isinstance(value, float) else Number("", value).plain for value in found)
+
+    @property
+    def cuts(self) -> int:
+        """How many there are for each element: one but where a source finds several."""
+        return len(self.answers[0].values) if self.axis is None else 1
 
     @property
     def usable(self) -> int:
@@ -83,7 +89,8 @@ def solve(source: Worked, held: Held, fit: Fit, *, magnitude: bool, axis: int | 
     if source.several:
         raise UsageError(f"{source.text} gives several cuts, and an index has one", hint="leave the axis out")
     axis %= rank
-    rows = np.moveaxis(held.values.reshape(held.shape), axis, 0).reshape(held.shape[axis], -1)
+    inner = math.prod(held.shape[:axis] + held.shape[axis + 1 :])
+    rows = np.moveaxis(held.values.reshape(held.shape), axis, 0).reshape(held.shape[axis], inner)
     wanted = None if mask is None else np.moveaxis(truth_of(mask).reshape(held.shape), axis, 0).reshape(rows.shape)
     answers = []
     for index, row in enumerate(rows):
