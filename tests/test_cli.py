@@ -155,6 +155,8 @@ def test_every_report_has_its_form(folder: Path) -> None:
         assert ran.status == 0
         assert (ran.out == "") == (kind == "none")
         assert ran.err == ""
+    refused(thresh("binary", "v.npy", "-t", "1", "-n", "--json", "--report", "tsv"), 2, "two reports")
+    assert thresh("binary", "v.npy", "-t", "1", "-n", "--json", "--report", "json").json["status"] == "ok"
 
 
 def test_info_reads_headers_only(folder: Path) -> None:

@@ -49,6 +49,9 @@ class Reporting:
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Reporting:
         """As the command's arguments have it; raises UsageError."""
+        if given["json"] and given["report"] not in (None, "json"):
+            hint = "--report-file writes another one"
+            raise UsageError(f"--json and --report {given['report']} ask for two reports", hint=hint)
         asked: Kind | None = "json" if given["json"] else given["report"]
         path = given["report_file"]
         if path == "-":

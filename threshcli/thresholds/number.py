@@ -12,7 +12,7 @@ from threshcli.thresholds.base import Fitted, Fixed, Maps, Threshold
 
 @dataclass(frozen=True)
 class NumberThreshold(Threshold):
-    """`0.5`, `-1e-3`, `inf`: read exactly, at any length."""
+    """`0.5`, `-1e-3`, `inf`: read exactly, with up to 4,000 characters."""
 
     form: ClassVar[str] = "0.5"
     meaning: ClassVar[str] = "a number"
