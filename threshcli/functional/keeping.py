@@ -140,8 +140,9 @@ def replace(
 ) -> Data:
     """Keep x where it is above the threshold, `value` elsewhere: y = x if x > T else value.
 
-    As `torch.nn.functional.threshold(x, T, value)`, for every real dtype and every threshold. Arguments, result and
-    errors are those of `variable_threshold`.
+    As `torch.nn.functional.threshold(x, T, value)`, for every real dtype and every threshold; but a number T is rounded
+    to 16-bit floats, too, as `torch.where(x > T, x, value)` does. Arguments, result and errors are those of
+    `variable_threshold`.
 
     Example:
         >>> import torch

@@ -15,7 +15,8 @@ from threshcli.spec import Number
 class Replace(Rule):
     """Keep x above the threshold, write --value elsewhere.
 
-    Formula: y = x if x > T else value, as torch.nn.functional.threshold(x, T, value).
+    Formula: y = x if x > T else value, as torch.nn.functional.threshold(x, T, value), but that T is rounded to 16-bit
+    x, too, as torch.where(x > T, x, value) does.
 
     Example: thresh replace depth.npy -t 0 --value nan -o depth-clean.npy
     """
