@@ -70,7 +70,7 @@ def test_thresholds_from_windows(name: str, folder: Path, data: st.DataObject) -
 WINDOWS: dict[str, tuple[str, Callable[[torch.Tensor], torch.Tensor], list[str]]] = {
     "mean": ("local-mean:3", lambda x: t.local_threshold(x, 3), []),
     "gaussian": ("local-gaussian:3x5", lambda x: t.local_threshold(x, (3, 5), "gaussian"), []),
-    "median": ("local-median:3", lambda x: t.local_threshold(x, 3, "median", axes=[1]), ["--axes", "1"]),
+    "median": ("local-median:3", lambda x: t.local_threshold(x, [3], "median", axes=[1]), ["--axes", "1"]),
     "niblack": ("niblack:3,0.1", lambda x: t.niblack(x, 3, 0.1, scale=2), ["--scale", "2"]),
     "sauvola": ("sauvola:3,0.3,R=2", lambda x: t.sauvola(x, 3, 0.3, 2), []),
     "sauvola, auto": ("sauvola:3,0.2,R=auto", lambda x: t.sauvola(x, 3, r="auto"), []),

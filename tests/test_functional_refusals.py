@@ -75,6 +75,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str, str]] = {
     "axes": (lambda: t.hysteresis(X, 0, 1, axes=[0, 2]), "axes is 0,2", ""),
     "thresholds that cross": (lambda: t.hysteresis(X, 1, 0), "low is above high", "exchange"),
     "an even window": (lambda: t.local_threshold(X, 4), "even size", ""),
+    "a size for one axis": (lambda: t.niblack(torch.ones(4, 4), (3,)), "one number for 2 axes", "not in a list"),
     "a range that is missing": (lambda: t.sauvola(X, 3), "needs R", ""),
     "a file for a map": (lambda: t.threshold(X, "niblack:3"), "not worked out", ""),
     "cuts out of order": (lambda: t.levels(X, [2, 1]), "threshold 1 is above threshold 2", "ascending"),

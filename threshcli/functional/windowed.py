@@ -56,7 +56,7 @@ def local_threshold(
         >>> local_threshold(np.array([0.0, 3.0, 6.0, 0.0]), 3)
         array([1., 3., 3., 2.])
     """
-    return _map(input, f"local-{method}:{_sizes(size)}", axes, magnitude, mask, fit)
+    return _map(input, f"local-{method}:{_sizes(size, input, axes)}", axes, magnitude, mask, fit)
 
 
 def niblack(
@@ -80,7 +80,7 @@ def niblack(
         >>> niblack(np.array([0.0, 3.0, 6.0, 3.0]), 3, k=0)
         array([2., 3., 4., 5.])
     """
-    return _map(input, f"niblack:{_sizes(size)},{_digits(k)}", axes, magnitude, mask, fit)
+    return _map(input, f"niblack:{_sizes(size, input, axes)},{_digits(k)}", axes, magnitude, mask, fit)
 
 
 def sauvola(
@@ -107,11 +107,19 @@ def sauvola(
         array([2., 3., 4., 5.])
     """
     last = "" if r is None else f",R={r if isinstance(r, str) else _digits(r)}"
-    return _map(input, f"sauvola:{_sizes(size)},{_digits(k)}{last}", axes, magnitude, mask, fit)
+    return _map(input, f"sauvola:{_sizes(size, input, axes)},{_digits(k)}{last}", axes, magnitude, mask, fit)
 
 
-def _sizes(size: int | Sequence[int]) -> str:
-    return "x".join(map(str, [size] if isinstance(size, int | np.integer) else size))
+def _sizes(size: int | Sequence[int], input: Data, axes: Sequence[int] | None) -> str:
+    """How sizes are written. One of them is for all axes, but not in a sequence, as in SciPy and scikit-image."""
+    if isinstance(size, int | np.integer):
+        return str(size)
+    count = len(getattr(input, "shape", ()) if axes is None else axes)
+    if len(size) == 1 < count:
+        raise UsageError(
+            f"size has one number for {count} axes", hint="give one number, not in a list, for all of them"
+        )
+    return "x".join(map(str, size))
 
 
 def _digits(number: float) -> str:
