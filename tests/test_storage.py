@@ -112,6 +112,42 @@ def test_file_systems_without_hard_links_or_allocation_serve_as_well(
 
 
 @pytest.mark.usefixtures("nameless")
+@pytest.mark.parametrize("replace", [False, True])
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EIO])
+def test_a_file_without_a_name_that_can_be_given_none_is_copied(
+    number: int, replace: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its mode; where that can never be done, those that follow have a name from the beginning."""
+    if temporary._PROC is None:
+        pytest.skip("no files without names here")
+    monkeypatch.setattr(temporary, "_PROC", temporary._PROC)
+    tried = []
+
+    def refuse(fd: int, path: str) -> None:
+        tried.append(path)
+        raise OSError(number, "no")
+
+    monkeypatch.setattr(temporary, "_link", refuse)
+    data = bytes(range(256)) * 5000
+    for name in ("a", "b"):
+        path = tmp_path / name
+        if replace:
+            path.write_bytes(b"old")
+            path.chmod(0o640)
+        target = Target(str(path), len(data), replace=replace, fsync=False)
+        target.write(0, data)
+        target.commit()
+        assert path.read_bytes() == data
+        assert not replace or path.stat().st_mode & 0o777 == 0o640
+    assert listed(tmp_path) == ["a", "b"]
+    assert len(tried) == (1 if number == errno.EPERM else 2)
+    late = Target(str(tmp_path / "a"), 3, replace=False, fsync=False)
+    with pytest.raises(OutputError, match="exists"):
+        late.commit()
+    assert listed(tmp_path) == ["a", "b"]
+
+
+@pytest.mark.usefixtures("nameless")
 def test_abandoned_outputs_leave_nothing(tmp_path: Path) -> None:
     """What a signal handler calls."""
     target = Target(str(tmp_path / "y"), 3, replace=False, fsync=False)

@@ -12,6 +12,7 @@ import contextlib
 import errno
 import os
 import re
+import stat
 
 from threshcli.errors import OutputError
 
@@ -25,6 +26,8 @@ _PROC = "/proc/self/fd" if hasattr(os, "O_TMPFILE") and os.path.isdir("/proc/sel
 _NAME = re.compile(r"\.thresh-[0-9a-f]{16}\.tmp")
 _UNFINISHED: set[str] = set()
 _SWEPT: set[str] = set()
+_PART = 1 << 20
+_NEVER = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV, errno.EINVAL)
 
 
 class Temporary:
@@ -58,9 +61,7 @@ class Temporary:
         """Take a path for its name, in place of what is there if that is to be replaced; OutputError if it is not."""
         if replace:
             if not self._name:
-                hold(self.fd)
-                self._take_name()
-                _link(self.fd, self._name)
+                self._name_it()
             os.replace(self._name, path)  # noqa: PTH105 - paths by themselves cost a fifth of a small file's time
             return
         try:  # either fails where rename would overwrite a file that appeared meanwhile
@@ -70,12 +71,42 @@ class Temporary:
                 _link(self.fd, path)
         except FileExistsError:
             raise OutputError("exists already", hint="use --overwrite to replace it") from None
-        except OSError:  # no hard links on this file system
+        except OSError as error:  # no hard links on this file system
             if not self._name:
-                raise
+                self._copy(error)
             if os.path.lexists(path):
                 raise OutputError("exists already", hint="use --overwrite to replace it") from None
             os.rename(self._name, path)  # noqa: PTH104 - as above
+
+    def _name_it(self) -> None:
+        """Give it a name of its own, beside the path that it is to take."""
+        hold(self.fd)
+        self._take_name()
+        try:
+            _link(self.fd, self._name)
+        except OSError as error:
+            _UNFINISHED.discard(self._name)
+            self._copy(error)
+
+    def _copy(self, error: OSError) -> None:
+        """Become a copy of itself that has a name: some systems make files without one, and then give them none. Where
+        the error says that, the files that follow have one from the beginning."""
+        global _PROC  # noqa: PLW0603 - what the system can do is found out once a process
+        before, made, place = self.fd, -1, 0
+        kept = os.fstat(before)
+        while made < 0:
+            made = self._named()
+        self.fd = made
+        try:
+            while part := os.pread(before, _PART, place):
+                place += os.pwrite(made, part, place)
+            if (kept.st_uid, kept.st_gid) != (os.geteuid(), os.getegid()):
+                os.fchown(made, kept.st_uid, kept.st_gid)
+            os.fchmod(made, stat.S_IMODE(kept.st_mode))
+        finally:
+            os.close(before)
+        if error.errno in _NEVER:
+            _PROC = None
 
     def discard(self) -> None:
         """Close it, and remove it if it has not become something."""
