@@ -269,3 +269,16 @@ def test_a_map_that_was_solved_is_no_recipe(folder: Path) -> None:
     words = ("-t", "local-mean:3", "-k", "*/float32.weight", "-o", "map.safetensors")
     done(thresh("solve", "x.safetensors", *words))
     refused(thresh("run", "map.safetensors", "x.npy", "-o", "out.npy"), 2, "was made by solve")
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_patterns_that_only_another_file_of_the_batch_matched_are_warned_of(several: bool, folder: Path) -> None:
+    for name, tensor in (("x", "a"), ("y", "a"), ("z", "b")):
+        write_codes(folder / f"{name}.safetensors", {tensor: (DTYPES["uint8"], list(range(9)))})
+    names = ["x.safetensors", "y.safetensors"]
+    done(thresh("gradient", *names, "z.safetensors", "-t", "4", "-k", "b", "-k", "a", "-O", "1"))
+    given = names if several else names[:1]
+    ran = done(thresh("run", "1/x.safetensors", *given, "-O", "2", "-q"))
+    assert ran.lines == ([] if several else ["thresh: warning: x.safetensors: no tensor matches 'b'; there is 'a'"])
+    for name in given:
+        assert Path("2", name).read_bytes() == Path("1", name).read_bytes()

@@ -197,8 +197,12 @@ def test_what_matches_nothing_is_an_error_unless_it_may(folder: Path) -> None:
     assert run(text + "optional = true\n").status == 0
     refused(run("regex = 'c.*'\nkeep = true"), 2, "no tensor matches 'c.*'")
     write_codes(folder / "z.safetensors", {"b.waight": (FLOAT, []), "a.b": (FLOAT, [])})
-    ran = thresh("run", "r.toml", "x.safetensors", "z.safetensors", "-O", "out")
-    refused(ran, 2, "no tensor matches 'c.*'")
+    both = ("x.safetensors", "z.safetensors", "-O", "out")
+    refused(thresh("run", "r.toml", *both), 2, "no tensor matches 'c.*'")
+    Path("r.toml").write_text(text.replace("b.waight", "c.*"))
+    refused(thresh("run", "r.toml", *both), 2, "entry 2: no tensor matches 'c.*'", "optional = true")
+    Path("r.toml").write_text(text.replace("b.waight", "c.*") + "optional = true\n")
+    assert thresh("run", "r.toml", *both).status == 0
 
 
 def test_a_rule_that_one_file_refuses_costs_that_file(folder: Path) -> None:

@@ -52,15 +52,14 @@ def plan_checkpoint(request: Request, job: Job, maps: Maps, *, strict: bool) -> 
         except ThreshError as error:
             raise error.located(job.input) from error
         seen.add(plan)
-    if strict:
-        check_patterns(request, seen.names)
+    idle = check_patterns(request, seen.names) if strict else []
     if seen.first is not None and not seen.applied:
         raise nothing_else(seen.first)
     text = index.text if seen.before == seen.after else index.resized(seen.after)
     with Source(job.input) as source:
         skeleton = Skeleton(len(text), ((0, text),), ())
         output = plan_output(request, source, job.output, skeleton, request.names.in_place)
-    return CheckpointPlan(index, jobs, tuple(seen.fingerprints), text, output, tuple(seen.roll.notes()))
+    return CheckpointPlan(index, jobs, tuple(seen.fingerprints), text, output, (*seen.roll.notes(), *idle))
 
 
 def retold(plan: CheckpointPlan) -> CheckpointPlan:

@@ -112,8 +112,7 @@ def settle(
     its metadata in place of its own. A shard stays what it is, and as it is if nothing in it is worked on; whether
     there is anything the whole checkpoint shows."""
     kind, names = _kind(request, job, contents), names_of(contents, job.input)
-    if strict and job.whole is None:
-        check_patterns(request, names)
+    idle = check_patterns(request, names) if strict and job.whole is None else []
     tensors = [
         plan_tensor(request, entry, Place(job.input, contents, index, name), kind, maps, known or {})
         for index, (name, entry) in enumerate(zip(names, request.entries_for(names), strict=True))
@@ -135,7 +134,7 @@ def settle(
         skeleton=skeleton,
         residual=residual,
         note=json.dumps(made_by, sort_keys=True, indent=2).encode() + b"\n" if request.sidecar else b"",
-        warnings=(*(contents.notes if origin is None else ()), *packs.warnings, *unlike(request, made_by)),
+        warnings=(*(contents.notes if origin is None else ()), *packs.warnings, *unlike(request, made_by), *idle),
         unmeasured=measured is None and request.packing is not None and request.packing.measured,
         kept={},
         recipe=recipe,
@@ -192,10 +191,18 @@ def _origin(contents: Contents) -> Contents:
     return replace(contents, metadata={key: text for key, text in contents.metadata.items() if key != KEY})
 
 
-def check_patterns(request: Request, names: Sequence[str]) -> None:
-    """UsageError where a pattern matches none of these names."""
+def check_patterns(request: Request, names: Sequence[str]) -> list[str]:
+    """UsageError where a pattern matches none of these names. Warnings in its place for a recipe that was noted of an
+    output: another file of that call may have had what matches."""
+    idle: list[str] = []
     for entry in request.entries:
-        entry.check(names)
+        try:
+            entry.check(names)
+        except UsageError as error:
+            if request.noted is None:
+                raise
+            idle.append(error.what)
+    return idle
 
 
 def names_of(contents: Contents, path: str) -> list[str]:
