@@ -235,3 +235,28 @@ def test_a_mask_that_has_no_name_is_told_without_one(tmp_path: Path) -> None:
     np.save(tmp_path / "bits.npy", np.zeros(5, np.uint8))
     ran = thresh("unpack", tmp_path / "bits.npy", "--shape", "4,4", "-o", tmp_path / "x.npy")
     refused(ran, 4, "bits.npy: does not hold a mask of shape [4, 4] in bits: that is uint8 of 2 bytes")
+
+
+@pytest.mark.parametrize("kind", ["bool", "u1", "f4"])
+def test_a_mask_of_one_element_is_a_byte_in_bits_too(tmp_path: Path, kind: str) -> None:
+    """By the dtype of the file that it is like, or by its bits; another byte is none."""
+    np.save(tmp_path / "x.npy", np.ones(1, kind))
+    assert thresh("binary", tmp_path / "x.npy", "-t", "0.5", "--pack", "bits", "-o", tmp_path / "m.npy").status == 0
+    words = ("--like", tmp_path / "x.npy", "-o", tmp_path / "back.npy")
+    assert thresh("unpack", tmp_path / "m.npy", *words).status == 0
+    assert (tmp_path / "back.npy").read_bytes() == (tmp_path / "x.npy").read_bytes()
+    np.save(tmp_path / "u.npy", np.full(1, 7, "u1"))
+    ran = thresh("unpack", tmp_path / "u.npy", "--like", tmp_path / "u.npy", "-o", tmp_path / "no.npy")
+    refused(ran, 4, "holds nothing that is packed")
+
+
+def test_elements_stay_aligned_in_what_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes go back to the order that they had."""
+    monkeypatch.chdir(tmp_path)
+    tensors = {"a": torch.ones(5), "b": torch.ones(1, dtype=torch.complex64), "c": torch.ones(16)}
+    save_file(tensors, "x.safetensors")
+    rule = ("binary", "x.safetensors", "-t", "0.5", "--out-dtype", "bool")
+    assert thresh(*rule, "-o", "plain.safetensors").status == 0
+    assert thresh(*rule, "--pack", "bits", "-o", "small.safetensors").status == 0
+    assert thresh("unpack", "small.safetensors", "-o", "back.safetensors").status == 0
+    assert Path("back.safetensors").read_bytes() == Path("plain.safetensors").read_bytes()

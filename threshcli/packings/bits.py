@@ -60,7 +60,7 @@ class Bits(Packing):
             what = f"its metadata tells of a mask {missing[0][:80]!r}, which is not there"
             raise InputError(what, hint="write the file again")
         if not said:
-            said = _guessed([item for item in tensors if _may_be(item[1])], given)
+            said = _guessed([item for item in tensors if _may_be(item[1])], given, reader)
         return [_bits(number, tensor, *said[tensor.name], given) for number, tensor in tensors if tensor.name in said]
 
 
@@ -133,7 +133,9 @@ def _is_entry(entry: Any) -> bool:
     return lengths and isinstance(entry.get("dtype"), str) and entry["dtype"] in DTYPES
 
 
-def _guessed(candidates: list[tuple[int, Tensor]], given: Given) -> dict[str, tuple[DType, tuple[int, ...]]]:
+def _guessed(
+    candidates: list[tuple[int, Tensor]], given: Given, reader: Reader
+) -> dict[str, tuple[DType, tuple[int, ...]]]:
     """What a user says of masks that say nothing of themselves."""
     if len(candidates) == len(given.like) == 1:
         given = Given(like={candidates[0][1].name: next(iter(given.like.values()))})
@@ -145,4 +147,12 @@ def _guessed(candidates: list[tuple[int, Tensor]], given: Given) -> dict[str, tu
             )
         return {candidates[0][1].name: (BOOL, given.shape)}
     likes = ((tensor, given.like.get(tensor.name)) for _, tensor in candidates)
-    return {tensor.name: like for tensor, like in likes if like is not None and like[1] != tensor.shape}
+    return {tensor.name: like for tensor, like in likes if like is not None and not _is_as(tensor, *like, reader)}
+
+
+def _is_as(tensor: Tensor, dtype: DType, shape: tuple[int, ...], reader: Reader) -> bool:
+    """Whether a tensor that may be a mask in bits is none, but what it is to be like. One element in bits is a byte as
+    well: another dtype tells, or that bits past the last element are 0."""
+    if tensor.shape != shape or tensor.shape == (0,):
+        return False
+    return tensor.shape != (1,) or (dtype is UINT8 and reader.read(tensor.view.offset, 1)[0] & 0x7F != 0)

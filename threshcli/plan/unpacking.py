@@ -40,7 +40,7 @@ def plan_unpacking(request: Request, job: Job, source: local.Source, given: Give
         hint = "a mask in .npy or .pt does not tell what it is: say --shape 3,4, or --like FILE"
         raise InputError("holds nothing that is packed", hint=hint)
     gone = {number for item, _ in folded.values() for number in item.numbers}
-    places, plans, end = [], [], source.size
+    stored, places, plans, end = [], [], [], source.size
     for number, tensor in enumerate(contents.tensors):
         if number in folded:
             item, packing = folded[number]
@@ -48,13 +48,21 @@ def plan_unpacking(request: Request, job: Job, source: local.Source, given: Give
             made = Tensor(item.name, item.dtype, item.shape, view)
             plans.append(_plan(kind, made, contents, job, packing))
             places.append((end, item))
+            stored.append(_values(item, contents))
             end += made.nbytes
         elif number not in gone:
             plans.append(_plan(kind, tensor, contents, job, None))
+            stored.append(tensor)
     plans = [plan._replace(out=replace(plan.out, source=number)) for number, plan in enumerate(plans)]
     whole = replace(contents, tensors=tuple(plan.tensor for plan in plans), metadata=_metadata(contents))
     own = job._replace(whole=None) if folded else job  # a shard with nothing to unpack is copied as it is
-    return Unfolding(file_plan(request, own, source, _settled(kind, whole, plans)), tuple(places))
+    return Unfolding(file_plan(request, own, source, _settled(kind, whole, plans, stored)), tuple(places))
+
+
+def _values(item: Folded, contents: Contents) -> Tensor:
+    """Of the tensors that stand for one, that which holds its values; what it was packed from lay where this does."""
+    parts = [contents.tensors[number] for number in item.numbers]
+    return next((part for part in parts if part.dtype is item.dtype), parts[0])
 
 
 def _plan(kind: Container, tensor: Tensor, contents: Contents, job: Job, packing: str | None) -> TensorPlan:
@@ -81,12 +89,9 @@ def _metadata(contents: Contents) -> dict[str, str]:
     return without_packing({key: text for key, text in contents.metadata.items() if key not in own})
 
 
-def _settled(kind: Container, whole: Contents, plans: list[TensorPlan]) -> Settled:
-    """What becomes of the file as if nothing in it were packed."""
-    origin = None
-    if kind.name == whole.container:  # bytes go in the order of the header, in which the packed ones have their place
-        ordered = (plan.tensor._replace(view=plan.tensor.view._replace(offset=n)) for n, plan in enumerate(plans))
-        origin = replace(whole, tensors=tuple(ordered))
+def _settled(kind: Container, whole: Contents, plans: list[TensorPlan], stored: list[Tensor]) -> Settled:
+    """What becomes of the file as if nothing in it were packed; its bytes go in the order of those that are `stored`."""
+    origin = replace(whole, tensors=tuple(stored)) if kind.name == whole.container else None
     skeleton = kind.skeleton(tuple(plan.out for plan in plans), origin, {})
     return Settled(
         contents=whole,
