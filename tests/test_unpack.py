@@ -253,7 +253,7 @@ def test_a_mask_of_one_element_is_a_byte_in_bits_too(tmp_path: Path, kind: str) 
 def test_elements_stay_aligned_in_what_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bytes go back to the order that they had."""
     monkeypatch.chdir(tmp_path)
-    tensors = {"a": torch.ones(5), "b": torch.ones(1, dtype=torch.complex64), "c": torch.ones(16)}
+    tensors = {"a": torch.ones(5, dtype=torch.float64), "b": torch.ones(1, dtype=torch.complex64), "c": torch.ones(16)}
     save_file(tensors, "x.safetensors")
     rule = ("binary", "x.safetensors", "-t", "0.5", "--out-dtype", "bool")
     assert thresh(*rule, "-o", "plain.safetensors").status == 0

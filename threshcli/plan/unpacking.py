@@ -90,7 +90,7 @@ def _metadata(contents: Contents) -> dict[str, str]:
 
 
 def _settled(kind: Container, whole: Contents, plans: list[TensorPlan], stored: list[Tensor]) -> Settled:
-    """What becomes of the file as if nothing in it were packed; its bytes go in the order of those that are `stored`."""
+    """What becomes of the file as if nothing in it were packed; bytes go in the order of those that are `stored`."""
     origin = replace(whole, tensors=tuple(stored)) if kind.name == whole.container else None
     skeleton = kind.skeleton(tuple(plan.out for plan in plans), origin, {})
     return Settled(
