@@ -12,11 +12,12 @@ import pytest
 
 from threshcli.dtypes import DTYPES, FLOAT32, FLOAT64, INT64, DType
 from threshcli.engine.crew import Crew
-from threshcli.engine.population import Piece, Population, shared_dtype
+from threshcli.engine.population import Piece, Population
 from threshcli.engine.studying import Desk
 from threshcli.errors import InputError, UsageError
 from threshcli.kernels.numpy import NumpyKernels
 from threshcli.plan.files import read_header
+from threshcli.plan.sharing import shared_dtype
 from threshcli.studies._gather import Gather
 from threshcli.studies.base import MAGNITUDE, VALUE, Sample
 from threshcli.studies.ranks import median, ranking

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.files import write_codes
 from tests.harness import listed, refused, thresh
+from threshcli.dtypes import DTYPES
 
 INPUTS = {
     "x.npy": np.arange(10.0) - 5,
@@ -133,6 +136,29 @@ def test_whole_numbers_and_floats_that_no_dtype_holds_share_no_threshold() -> No
     refused(ran, 2, "float64 and int64")
     assert listed(".") == sorted([*INPUTS, "out"])
     assert listed("out") == []
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("options", [[], ["-n"]])
+def test_a_dry_run_refuses_what_shares_no_threshold(options: list[str]) -> None:
+    """Headers tell it: of all files, of one with several tensors, of the shards of a checkpoint."""
+    words = ("-t", "p50", "-O", "out", *options)
+    refused(
+        thresh("gradient", "whole.npy", "narrow.npy", *words, "--scope", "global"), 2, "float32 and int64", "'whole'"
+    )
+    tensors = {"w": (DTYPES["float32"], [0] * 9), "count": (DTYPES["int64"], [1])}
+    write_codes(Path("both.safetensors"), tensors)
+    refused(thresh("gradient", "both.safetensors", *words, "--scope", "file"), 2, "float32 and int64", "'count'")
+    assert thresh("gradient", "both.safetensors", *words, "--scope", "file", "-x", "count").status == 0
+    for name in tensors:
+        write_codes(Path(f"{name}.safetensors"), {name: tensors[name]})
+    shards = {name: f"{name}.safetensors" for name in tensors}
+    Path("model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
+    for scope in ("file", "global"):
+        ran = thresh("gradient", "model.safetensors.index.json", *words, "--scope", scope)
+        refused(ran, 2, "float32 and int64", "'count'")
+    Path("cut.npy").write_bytes(Path("narrow.npy").read_bytes()[:-1])
+    refused(thresh("gradient", "narrow.npy", "cut.npy", *words, "--scope", "global"), 4, "cut.npy: is truncated")
 
 
 @pytest.mark.usefixtures("folder")

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
-from threshcli.dtypes import DTYPES, FLOAT64, INT64, DType
-from threshcli.errors import UsageError
+from threshcli.dtypes import DType
+from threshcli.plan.sharing import shared_dtype
 from threshcli.thresholds.base import Mapped
 from threshcli.tiles import LEAF, Tile, View, tiles
 
@@ -103,21 +103,3 @@ class Population:
                 first = self.start(index)
                 yield Stretch(self.pieces[index], Tile(at - first, end - first), at)
                 at = end
-
-
-def shared_dtype(dtypes: set[DType]) -> DType:
-    """A dtype that holds every value of all of them; UsageError where there is none."""
-    if len(dtypes) <= 1:
-        return next(iter(dtypes), FLOAT64)
-    wide = {dtype for dtype in dtypes if dtype.itemsize == 8 and not dtype.is_float}
-    if not wide:
-        return FLOAT64
-    whole = [dtype for dtype in dtypes if not dtype.is_float]
-    for candidate in (INT64, DTYPES["uint64"]):
-        inside = (candidate.keys.low <= dtype.keys.low and dtype.keys.high <= candidate.keys.high for dtype in whole)
-        if len(whole) == len(dtypes) and all(inside):
-            return candidate
-    names = " and ".join(sorted(dtype.name for dtype in dtypes))
-    raise UsageError(
-        f"one threshold over {names} cannot be exact: no dtype holds both", hint="choose tensors with --tensor GLOB"
-    )

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
 
-from threshcli.dtypes import DType
 from threshcli.engine.maps import MapSources
 from threshcli.engine.population import Piece, Population
 from threshcli.engine.studying import Desk
@@ -62,11 +60,7 @@ class Solver:
     def together(self, files: Sequence[Planned], who: str = "all inputs together") -> list[Known]:
         """The thresholds of files that share one population, a mapping for each."""
         items = [(number, item) for number, planned in enumerate(files) for item in planned.of(self.step)]
-        pieces = [self._piece(files[number], item) for number, item in items]
-        try:
-            population = Population(pieces)
-        except UsageError as error:
-            raise UsageError(error.what, hint=_without_the_fewest([item for _, item in items])) from error
+        population = Population([self._piece(files[number], item) for number, item in items])
         answers = self._answers(population, who)
         known: list[dict[tuple[int, str], Fixed | Spread]] = [{} for _ in files]
         for index, (number, item) in enumerate(items):
@@ -145,16 +139,6 @@ class Solver:
                     hint="run the steps before it by themselves",
                 )
         return Piece(plan.job.input, planned.path, plan.fingerprint, tensor.view, tensor.dtype, item.mask, before)
-
-
-def _without_the_fewest(items: Sequence[TensorPlan]) -> str:
-    """What to do where dtypes do not go together: mostly some counters are among the weights."""
-    elements: Counter[DType] = Counter()
-    for item in items:
-        elements[item.tensor.dtype] += item.view.elements
-    fewest = min(elements, key=lambda dtype: elements[dtype])
-    name = next(item.name for item in items if item.tensor.dtype is fewest)
-    return f"leave out what is {fewest.name}, such as {name!r}: --exclude GLOB"
 
 
 def nobody(source: Worked) -> Answer:

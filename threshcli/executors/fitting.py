@@ -12,10 +12,10 @@ from threshcli.engine.studying import Desk
 from threshcli.errors import InputError, ThreshError
 from threshcli.plan.files import FilePlan, plan_file
 from threshcli.plan.fit import Scope
-from threshcli.plan.index import is_index, read_index
-from threshcli.plan.names import Job, shard_jobs
+from threshcli.plan.names import Job, parts
 from threshcli.plan.opening import tensor_file
 from threshcli.plan.request import Request
+from threshcli.plan.sharing import check_shared
 from threshcli.plan.tensors import Known
 from threshcli.storage import local
 from threshcli.thresholds.base import Fixed, Mapped, Maps, Spread
@@ -81,6 +81,8 @@ class Fitting:
                 if source.path != job.input:  # a pipe can be read once: its copy is kept
                     self._held[job.input] = source
                     stack.push(closing.pop_all())
+        if wanted is _together:  # that of one file is checked by its plan
+            check_shared(self.request, "global", [item for each in planned for item in each.plan.tensors])
         known: list[dict[tuple[int, str], Fixed | Spread | Mapped]] = [{} for _ in planned]
         for solver in self._solvers(wanted):
             for own, part in zip(known, solver.together(planned, who), strict=True):
@@ -131,8 +133,4 @@ class Fitting:
 
 def _numbered(jobs: Sequence[Job]) -> dict[Number, Job]:
     """The jobs of all files, those of the shards in place of indexes."""
-    found: dict[Number, Job] = {}
-    for number, job in enumerate(jobs):
-        each = shard_jobs(job, read_index(job.input)) if is_index(job.input) else [job]
-        found |= {(number, part): one for part, one in enumerate(each)}
-    return found
+    return {(number, part): one for number, job in enumerate(jobs) for part, one in enumerate(parts(job))}

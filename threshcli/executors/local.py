@@ -21,7 +21,7 @@ from threshcli.engine.sizes import Progress, Settings, largest_tile, tile_bytes,
 from threshcli.errors import DeviceError, OutputError, ThreshError
 from threshcli.executors.devices import kernels_for
 from threshcli.executors.endings import failed, is_out_of_memory, not_done, skipped
-from threshcli.executors.patterns import check_patterns
+from threshcli.executors.patterns import check_patterns, check_shared_by_all
 from threshcli.executors.sharing import SMALL, Share, shares, together
 from threshcli.kernels.base import Kernels
 from threshcli.plan.alike import Planner
@@ -135,6 +135,8 @@ class Executor:
         with ExitStack() as stack:
             maps = MapFiles()
             stack.callback(maps.close)
+            if self._plans_only:
+                check_shared_by_all(self.request, jobs, maps)
             work = self._work(crew, device, maps, strict=len(jobs) == 1 and not self.part)
             if work.fitting is not None and work.fitting.is_shared:
                 work.fitting.share_all(jobs, stack)

@@ -1,4 +1,4 @@
-"""Patterns that match no tensor of any file of a call."""
+"""What headers of all files tell together: patterns that match nothing, dtypes that cannot share a threshold."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from threshcli.errors import ThreshError
-from threshcli.plan.files import names_of, read_header
+from threshcli.plan.files import names_of, plan_file, read_header
 from threshcli.plan.index import members
-from threshcli.plan.names import Job
+from threshcli.plan.names import Job, parts
+from threshcli.plan.opening import tensor_file
 from threshcli.plan.request import Request
+from threshcli.plan.sharing import Sharing
+from threshcli.thresholds.base import Maps
 
 _SOME_NAMES = 1000  # of tensors, to say what there is
 
@@ -20,8 +23,8 @@ def check_patterns(request: Request, jobs: Sequence[Job]) -> None:
     left = [entry for entry in request.entries if entry.selection.has_patterns and not entry.optional]
     if len(jobs) < 2 or not left or request.noted is not None:
         return
-    if any(job.input == "-" or Path(job.input).is_fifo() for job in jobs):
-        return  # a pipe cannot be read twice, and may be the one that has them
+    if _has_pipe(jobs):
+        return  # it may be the one that has them
     some: list[str] = []
     for path in (path for job in jobs for path in members(job.input)):
         try:
@@ -34,3 +37,23 @@ def check_patterns(request: Request, jobs: Sequence[Job]) -> None:
             return
         some += names[: _SOME_NAMES - len(some)]
     left[0].check(some)
+
+
+def check_shared_by_all(request: Request, jobs: Sequence[Job], maps: Maps) -> None:
+    """Where all files share a threshold, one that cannot be read or does not go with the others ends a call before its
+    work; so it does where nothing is to be worked out."""
+    sharing = Sharing(request, "global")
+    if not sharing.is_asked_for or _has_pipe(jobs):
+        return
+    for job in (part for whole in jobs for part in parts(whole)):
+        try:
+            with tensor_file(job.input) as source:
+                sharing.add(plan_file(request, Job(job.input, None, None, job.whole), source, maps).tensors)
+        except ThreshError as error:
+            raise error.located(job.input) from error
+    sharing.check()
+
+
+def _has_pipe(jobs: Sequence[Job]) -> bool:
+    """Whether there is an input that cannot be read twice."""
+    return any(job.input == "-" or Path(job.input).is_fifo() for job in jobs)

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from threshcli.dtypes import DType
-from threshcli.engine.population import shared_dtype
 from threshcli.engine.solving import inside, nobody
 from threshcli.errors import InputError, UsageError
 from threshcli.functional.held import Held
 from threshcli.kernels import _numpy_convert as convert
 from threshcli.plan.fit import Fit
+from threshcli.plan.sharing import shared_dtype
 from threshcli.spec import Number
 from threshcli.studies.base import VALUE, Array, Sample, Stretches, Study, answer_of
 from threshcli.thresholds.base import Answer, Bound, Fixed, Spread, Worked

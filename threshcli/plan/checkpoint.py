@@ -9,7 +9,6 @@ from threshcli.errors import ThreshError
 from threshcli.plan.files import (
     FilePlan,
     OutputPlan,
-    check_patterns,
     nothing_else,
     plan_file,
     plan_output,
@@ -19,6 +18,7 @@ from threshcli.plan.files import (
 from threshcli.plan.index import Index, Roll, Shard, read_index
 from threshcli.plan.names import Job, shard_jobs
 from threshcli.plan.request import Request
+from threshcli.plan.sharing import Sharing
 from threshcli.plan.tensors import TensorPlan
 from threshcli.storage.local import Source
 from threshcli.thresholds.base import Maps
@@ -40,7 +40,7 @@ def plan_checkpoint(request: Request, job: Job, maps: Maps, *, strict: bool) -> 
     other, and whatever `plan_file` raises of a shard. `strict` refuses patterns that match no tensor."""
     index = read_index(job.input)
     jobs = tuple(shard_jobs(job, index))
-    seen = _Seen(Roll(index), [], [])
+    seen, sharing = _Seen(Roll(index), [], []), Sharing(request, "file")
     for name, shard in zip(index.listed, jobs, strict=True):
         try:
             with Source(shard.input) as source:
@@ -52,9 +52,11 @@ def plan_checkpoint(request: Request, job: Job, maps: Maps, *, strict: bool) -> 
         except ThreshError as error:
             raise error.located(job.input) from error
         seen.add(plan)
-    idle = check_patterns(request, seen.names) if strict else []
+        sharing.add(plan.tensors)
+    idle = request.idle_patterns(seen.names) if strict else []
     if seen.first is not None and not seen.applied:
         raise nothing_else(seen.first)
+    sharing.check()
     text = index.text if seen.before == seen.after else index.resized(seen.after)
     with Source(job.input) as source:
         skeleton = Skeleton(len(text), ((0, text),), ())

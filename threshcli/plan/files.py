@@ -15,6 +15,7 @@ from threshcli.plan.opening import tensor_file
 from threshcli.plan.packs import Measured, check_unpacked, packed, placed, stored
 from threshcli.plan.provenance import KEY, left_beside, provenance, sidecar_of, unlike
 from threshcli.plan.request import Request
+from threshcli.plan.sharing import check_shared
 from threshcli.plan.tensors import Known, Place, TensorPlan, plan_tensor
 from threshcli.storage import local, streams
 from threshcli.thresholds.base import Maps
@@ -112,13 +113,15 @@ def settle(
     its metadata in place of its own. A shard stays what it is, and as it is if nothing in it is worked on; whether
     there is anything the whole checkpoint shows."""
     kind, names = _kind(request, job, contents), names_of(contents, job.input)
-    idle = check_patterns(request, names) if strict and job.whole is None else []
+    idle = request.idle_patterns(names) if strict and job.whole is None else []
     tensors = [
         plan_tensor(request, entry, Place(job.input, contents, index, name), kind, maps, known or {})
         for index, (name, entry) in enumerate(zip(names, request.entries_for(names), strict=True))
     ]
     _refused(tensors, alone=job.whole is None)
     check_unpacked(contents.metadata, tensors)
+    if job.whole is None:
+        check_shared(request, "file", tensors)
     origin = _origin(contents) if kind.name == contents.container else None
     made_by = provenance(request, tensors, _before(request, job, contents), job.input, maps)
     if recipe is None:
@@ -189,20 +192,6 @@ def _origin(contents: Contents) -> Contents:
     if KEY not in contents.metadata:
         return contents
     return replace(contents, metadata={key: text for key, text in contents.metadata.items() if key != KEY})
-
-
-def check_patterns(request: Request, names: Sequence[str]) -> list[str]:
-    """UsageError where a pattern matches none of these names. Warnings in its place for a recipe that was noted of an
-    output: another file of that call may have had what matches."""
-    idle: list[str] = []
-    for entry in request.entries:
-        try:
-            entry.check(names)
-        except UsageError as error:
-            if request.noted is None:
-                raise
-            idle.append(error.what)
-    return idle
 
 
 def names_of(contents: Contents, path: str) -> list[str]:

@@ -222,6 +222,11 @@ def shard_jobs(job: Job, index: Index) -> list[Job]:
     return [Job(path, output, None, index.path) for path, output in zip(index.shards, outputs, strict=True)]
 
 
+def parts(job: Job) -> list[Job]:
+    """The jobs of the shards in place of that of an index, else a job itself."""
+    return shard_jobs(job, read_index(job.input)) if is_index(job.input) else [job]
+
+
 def _shards(job: Job) -> list[str]:
     """The outputs of the shards that an index stands for, if it can be read."""
     if job.output is None or not is_index(job.input):

@@ -178,6 +178,19 @@ class Request:
         with patience(len(names) * sum(len(entry.selection.regex) for entry in self.entries)):
             return [next((entry for entry in self.entries if entry.selection.chosen(name)), None) for name in names]
 
+    def idle_patterns(self, names: Sequence[str]) -> list[str]:
+        """UsageError where a pattern matches none of these names. Warnings in its place for a recipe that was noted of
+        an output: another file of that call may have had what matches."""
+        idle: list[str] = []
+        for entry in self.entries:
+            try:
+                entry.check(names)
+            except UsageError as error:
+                if self.noted is None:
+                    raise
+                idle.append(error.what)
+        return idle
+
     @property
     def steps(self) -> Iterator[Step]:
         """All steps of all entries, in order."""
