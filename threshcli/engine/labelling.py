@@ -2,12 +2,14 @@
 
 Slabs are compared and labelled by all workers; what connects them is settled in their order. A worker needs up to some
 80 bytes for an element of its slab, and a slab has one plane of the slowest spatial axis at least: so memory grows with
-the size of a plane (there are fewer workers where they would need more than they have), and with nothing else. Masks,
-and what is open until the last slab is seen, lie in scratch files.
+the size of a plane (there are fewer workers where they would need more than they have), and with nothing else. Where
+one plane needs more than there is, the longest axis is taken for the slowest: its planes are the smallest. Masks, and
+what is open until the last slab is seen, lie in scratch files.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -35,15 +37,25 @@ _SHARE = 80  # bytes that labelling takes for an element, measured on noise
 
 def label(job: Job, item: TensorPlan, crew: Crew, room: Scratch, offset: int) -> tuple[View, Counts]:
     """Write the mask of a tensor to `room`; returns where it lies, and the extremes of thresholds that vary."""
-    rank, order = len(item.tensor.shape), item.out.order
-    spatial = range(rank) if job.axes is None else job.axes.of(rank)
-    walk = (*(axis for axis in order if axis not in spatial), *(axis for axis in order if axis in spatial))
+    shape, order = item.tensor.shape, item.out.order
+    spatial = range(len(shape)) if job.axes is None else job.axes.of(len(shape))
+    inner = _inner([axis for axis in order if axis in spatial], shape, job.memory * job.workers // _SHARE)
+    walk = (*(axis for axis in order if axis not in spatial), *inner)
     full = isinstance(job.rule.beside, Components) and job.rule.beside.full
-    slabs = _Slabs(job, walked(item, walk), Parts.of([item.tensor.shape[axis] for axis in walk], len(spatial), full))
+    slabs = _Slabs(job, walked(item, walk), Parts.of([shape[axis] for axis in walk], len(spatial), full))
     with ExitStack() as stack:
         slabs.run(crew, room, offset, _Open(job.output, stack))
-    view = dense(tuple(item.tensor.shape[axis] for axis in walk), offset)
+    view = dense(tuple(shape[axis] for axis in walk), offset)
     return view.permuted(tuple(walk.index(axis) for axis in order)), slabs.counted()
+
+
+def _inner(axes: list[int], shape: Sequence[int], most: int) -> list[int]:
+    """Spatial axes as they are walked over: as they lie, or, where a plane of the slowest has more elements than there
+    is memory for, the longest first."""
+    slowest = next((axis for axis in axes if shape[axis] != 1), None)
+    if slowest is None or math.prod(shape[axis] for axis in axes if axis != slowest) <= most:
+        return axes
+    return sorted(axes, key=lambda axis: axis != max(axes, key=lambda other: shape[other]))
 
 
 def walked(item: TensorPlan, order: tuple[int, ...]) -> TensorPlan:
