@@ -11,7 +11,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from tests.harness import thresh
+from tests.harness import refused, thresh
 
 
 @pytest.fixture
@@ -74,3 +74,20 @@ def test_a_mask_is_named_without_its_folder(folder: Path) -> None:
     made = Path("y.safetensors").read_bytes()
     assert thresh("gradient", "x.safetensors", *asked, "-o", "one.safetensors", "-q").status == 0
     assert Path("one.safetensors").read_bytes() == made
+
+
+def test_a_map_may_have_colons_in_its_name(folder: Path) -> None:
+    """They part a tensor's name from that of a file, unless there is no such file and one of a longer name."""
+    save_file({name: np.ones((4, 6)) for name in ("w", "m")}, "maps/m::x.safetensors")
+    np.save("l::m.npy", np.ones((4, 6)))
+    for spec in ("maps/m::x.safetensors::m", "maps/m::x.safetensors", "l::m.npy"):
+        words = ("x.safetensors", "-o", "out.safetensors", "--overwrite")
+        assert thresh("variable", *words, "-t", f"@{spec}").status == 0
+        with safe_open("out.safetensors", "np") as file:
+            assert json.loads(file.metadata()["thresh"])["threshold"] == "@" + spec.removeprefix("maps/")
+        made = Path("out.safetensors").read_bytes()
+        Path("maps/recipe.safetensors").write_bytes(made)
+        assert thresh("run", "maps/recipe.safetensors", *words).status == 0
+        assert Path("out.safetensors").read_bytes() == made
+    Path("l").touch()
+    refused(thresh("variable", *words, "-t", "@l::m.npy"), 4, "l: is empty", hint=False)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 from threshcli import containers
@@ -15,6 +17,18 @@ from threshcli.storage.spool import up_to
 from threshcli.thresholds.base import Maps
 
 _LONGEST_REPORT = 1 << 28
+
+
+def divided(text: str, folder: str = "") -> tuple[str, str | None]:
+    """The file of a map and the tensor that is chosen in it, of FILE::NAME or FILE as it is seen from a folder. What
+    comes before the first :: is the file, unless there is none of that name and one of a longer one."""
+    words = text.split("::", 9)
+    for count in range(1, len(words) + 1):
+        path = "::".join(words[:count])
+        if path and os.path.lexists(Path(folder, path)):
+            return path, "::".join(words[count:]) if count < len(words) else None
+    path, mark, name = text.partition("::")
+    return path, name if mark else None
 
 
 class MapFiles(Maps):
@@ -46,6 +60,9 @@ class MapFiles(Maps):
         """Let go of the copies of pipes."""
         for source in self._copies:
             source.close()
+
+    def divided(self, text: str) -> tuple[str, str | None]:
+        return divided(text)
 
     def report(self, path: str) -> dict[str, Any]:
         if path not in self._reports:

@@ -14,6 +14,7 @@ from threshcli import containers
 from threshcli.errors import ThreshError, UsageError
 from threshcli.plan.entries import Recipe, recipe_of
 from threshcli.plan.index import Index, read_index
+from threshcli.plan.maps import divided
 from threshcli.plan.opening import tensor_file
 from threshcli.plan.provenance import KEY, sidecar_of
 from threshcli.storage import local
@@ -131,10 +132,10 @@ def _finder(path: str, *, named: bool) -> Callable[[str], str]:
     def found(text: str) -> str:
         if not text.startswith("@"):
             return text
-        name, mark, tensor = text[1:].partition("::")
+        name, _ = divided(text[1:], str(folder))
         if named and PurePath(name).name != name:
             raise UsageError(f"names {text[:80]!r}, and notes of thresh name no folders", hint="write a recipe in TOML")
         beside = folder / name
-        return f"@{beside}{mark}{tensor}" if name and _exists(beside) else text
+        return f"@{beside}{text[1 + len(name) :]}" if name and _exists(beside) else text
 
     return found

@@ -11,6 +11,7 @@ from threshcli.dtypes import DType
 from threshcli.errors import UsageError
 from threshcli.packings.base import Packing
 from threshcli.plan.fit import Fit
+from threshcli.plan.maps import divided
 from threshcli.plan.names import Names
 from threshcli.plan.patience import patience
 from threshcli.plan.selection import Selection
@@ -29,8 +30,10 @@ def by_slot(texts: Mapping[str, str]) -> dict[str, str]:
 
 def without_folder(text: str) -> str:
     """`@folder/map.npy` as `@map.npy`: where a file was is nobody's business."""
-    path, mark, name = text[1:].partition("::")
-    return f"@{PurePath(path).name}{mark}{name}" if text.startswith("@") else text
+    if not text.startswith("@"):
+        return text
+    path, _ = divided(text[1:])
+    return f"@{PurePath(path).name}{text[1 + len(path) :]}"
 
 
 @dataclass(frozen=True, kw_only=True)

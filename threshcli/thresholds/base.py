@@ -99,8 +99,7 @@ def _plain(text: str, compared: Real, is_float: bool) -> float | int:
 
 
 class Spread(NamedTuple):
-    """One number for each index along an axis, as it was worked out; positions of cuts by rank count inside the slice
-    of that index."""
+    """One number for each index along an axis, as worked out; cuts by rank count inside the slice of that index."""
 
     spec: str
     axis: int
@@ -139,6 +138,10 @@ class Maps(ABC):
     @abstractmethod
     def contents(self, path: str) -> tuple[Contents, tuple[int, ...], str]:
         """What the file holds, its fingerprint, and where to read it; InputError if it cannot be read."""
+
+    @abstractmethod
+    def divided(self, text: str) -> tuple[str, str | None]:
+        """The file of a map, and the tensor that is chosen in it, of FILE::NAME or FILE."""
 
     @abstractmethod
     def report(self, path: str) -> dict[str, Any]:

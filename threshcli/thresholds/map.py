@@ -24,8 +24,6 @@ class MapThreshold(Threshold):
     meaning: ClassVar[str] = "one value per element, from a file"
 
     text: str
-    path: str
-    name: str | None
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
@@ -34,29 +32,16 @@ class MapThreshold(Threshold):
         path, chosen, name = text[1:].partition("::")
         if not path or (chosen and not name):
             raise UsageError(f"{text!r} names no map", hint="write @map.npy or @maps.safetensors::NAME")
-        return cls(text, path, name if chosen else None)
+        return cls(text)
 
     def bind(self, tensor: Fitted, maps: Maps) -> Mapped:
-        contents, fingerprint, path = maps.contents(self.path)
-        found = self._choose(contents, tensor.name)
+        file, chosen = maps.divided(self.text[1:])
+        contents, fingerprint, path = maps.contents(file)
+        found = _choose(contents, file, chosen, tensor.name)
         if not found.dtype.is_real:
             raise UsageError(f"the map {self.text} holds {found.dtype.name}, which has no order")
         view = self._fit(found.view, tensor)
         return Mapped(self.text, path, fingerprint, found.dtype, view.permuted(tensor.order))
-
-    def _choose(self, contents: Contents, name: str) -> Tensor:
-        by_name = {item.name: item for item in contents.tensors}
-        wanted = self.name if self.name is not None else name
-        if self.name is None and set(by_name) == {""}:
-            return by_name[""]
-        if wanted in by_name:
-            return by_name[wanted]
-        near = difflib.get_close_matches(wanted, by_name, 3) or sorted(by_name)[:3]
-        held = ", ".join(repr(item) for item in near) or "no tensors"
-        raise UsageError(
-            f"the map {self.path} has no tensor {wanted!r}; it holds {held}",
-            hint=f"choose one with -t @{self.path}::NAME",
-        )
 
     def _fit(self, view: View, tensor: Fitted) -> View:
         if view.shape == tensor.shape:
@@ -68,3 +53,19 @@ class MapThreshold(Threshold):
         if fitted is not None:
             raise UsageError(what, hint="--broadcast spreads the map over the tensor")
         raise UsageError(what, hint="a map has one value per element: make it with the tensor's shape")
+
+
+def _choose(contents: Contents, path: str, chosen: str | None, name: str) -> Tensor:
+    """The tensor of a map file that is chosen, or serves the tensor of this name."""
+    by_name = {item.name: item for item in contents.tensors}
+    wanted = chosen if chosen is not None else name
+    if chosen is None and set(by_name) == {""}:
+        return by_name[""]
+    if wanted in by_name:
+        return by_name[wanted]
+    near = difflib.get_close_matches(wanted, by_name, 3) or sorted(by_name)[:3]
+    held = ", ".join(repr(item) for item in near) or "no tensors"
+    raise UsageError(
+        f"the map {path} has no tensor {wanted!r}; it holds {held}",
+        hint=f"choose one with -t @{path}::NAME",
+    )
