@@ -54,7 +54,10 @@ def test_folders_of_templates_are_made(template: str, names: list[str]) -> None:
 
 
 def test_folders_that_no_input_names_are_not_made() -> None:
-    refused(thresh("hard", "data/x.npy", "-t", 1, "-o", "nowhere/{name}"), 5, "its folder does not exist")
+    for dry in ([], ["-n"]):
+        ran = thresh("hard", "data/x.npy", "-t", 1, "-o", "nowhere/{name}", *dry)
+        refused(ran, 5, "nowhere/x.npy: cannot be written: its folder does not exist")
+    assert thresh("hard", "data/x.npy", "-t", 1, "-O", "nowhere", "-n").status == 0
     refused(thresh("hard", "data/x.npy", "-t", 1, "-O", "data/x.npy/out"), 5, "cannot be made a folder", hint=False)
 
 

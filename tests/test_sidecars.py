@@ -73,6 +73,15 @@ def test_an_output_that_fails_leaves_no_sidecar(folder: Path) -> None:
     assert not [name for name in listed(folder) if name.startswith(("out", ".thresh"))]
 
 
+def test_a_name_that_leaves_no_room_for_a_sidecar_is_told_of_the_output_alone(folder: Path) -> None:
+    name = "x" * 250
+    Path("x.npy").rename(name)
+    done(thresh("hard", name, "-t", "1", "-o", "short.npy", "--sidecar"))
+    ran = thresh("hard", name, "-t", "1", "-O", "out", "--sidecar")
+    refused(ran, 5, f"out/{name}.thresh.json: cannot be written: File name too long", hint=False)
+    assert listed("out") == []
+
+
 def test_the_report_tells_of_the_sidecar(folder: Path) -> None:
     ran = done(thresh("hard", "x.npy", "-t", "1", "-o", "out.npy", "--sidecar", "--json"))
     assert ran.json["files"][0]["sidecar"] == "out.npy.thresh.json"

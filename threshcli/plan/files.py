@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -181,7 +182,7 @@ def _before(request: Request, job: Job, contents: Contents) -> str | None:
     if KEY in contents.metadata or not request.sidecar:
         return contents.metadata.get(KEY)
     beside = sidecar_of(job.input)
-    if local.existing(beside) is None:
+    if not os.path.isfile(beside):  # noqa: PTH113 - that of a path object raises an error for a name that is too long
         return None
     with local.Source(beside) as source:
         return source.read(0, source.size).decode("utf-8", "replace") if source.size <= _LONGEST_NOTE else None
@@ -240,6 +241,8 @@ def plan_output(
 
 def _check_output(request: Request, source: local.Source, path: str, skeleton: Skeleton, in_place: bool) -> OutputPlan:
     if not streams.is_named(path) and local.is_free(path):
+        if request.names.dry_run and not request.names.makes_folders:
+            local.check_folder(path)
         return OutputPlan(path, skeleton, replace=False, fsync=bool(request.fsync))
     if streams.is_stream(path):
         if in_place:

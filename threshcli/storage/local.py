@@ -151,6 +151,12 @@ def is_free(path: str) -> bool:
     return False
 
 
+def check_folder(path: str) -> None:
+    """OutputError, the one that writing would raise, where an output has no folder."""
+    with Writing(path):
+        os.stat(os.path.dirname(path) or ".")  # noqa: PTH116, PTH120 - as in `_open`
+
+
 def existing(path: str) -> os.stat_result | None:
     """What lies at an output's path, or None; OutputError if it is nothing that can be replaced."""
     try:
