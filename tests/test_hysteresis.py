@@ -23,7 +23,7 @@ from threshcli.plan.names import Names
 from threshcli.plan.request import Request
 from threshcli.rules.hysteresis import Hysteresis
 from threshcli.sideways import runs
-from threshcli.sideways.components import Connectivity, hysteresis_mask, labelled
+from threshcli.sideways.components import Connectivity, hysteresis_mask
 from threshcli.spec import Axes
 from threshcli.thresholds import parse
 
@@ -266,44 +266,3 @@ def test_several_tensors_of_any_size_in_any_container(tmp_path: Path, monkeypatc
 ])  # fmt: skip
 def test_what_cannot_be_meant_is_refused(arguments: str, said: str, folder: Path) -> None:
     refused(thresh(*arguments.split()), 2, said)
-
-
-def test_a_slab_and_its_state_are_all_that_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is asked for at once does not grow with the file: reads, and writes of intermediate values."""
-    seen: list[int] = []
-
-    def watched(layout: runs.Layout, low: Array, high: Array) -> Any:
-        seen.append(low.size)
-        return labelled(layout, low, high)
-
-    monkeypatch.setattr(labelling, "labelled", watched)
-    for rows in (64, 640):
-        np.save(tmp_path / f"{rows}.npy", image((rows, 1000)))
-        run(tmp_path / f"{rows}.npy", tmp_path / f"{rows}-y.npy", Hysteresis(), "0.5", "0.8", max_memory=1 << 19)
-    assert max(seen) * 80 <= 1 << 19
-
-
-@pytest.mark.parametrize("shape", [(2, 20000), (2, 1, 9000, 3), (3, 170, 150)])
-@pytest.mark.parametrize("connectivity", ["faces", "full"])
-def test_planes_larger_than_the_memory_are_taken_across_the_longest_axis(
-    shape: tuple[int, ...], connectivity: Connectivity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two lines of any length are many slabs, not one or two; the first axis may be one of a batch."""
-    seen: list[int] = []
-
-    def watched(layout: runs.Layout, low: Array, high: Array) -> Any:
-        seen.append(low.size)
-        return labelled(layout, low, high)
-
-    monkeypatch.setattr(labelling, "labelled", watched)
-    x = image(shape, 2)
-    x[(0,) * len(shape)] = x[(-1,) * len(shape)] = 1
-    np.save(tmp_path / "x.npy", x)
-    rule = Hysteresis(connectivity=connectivity)
-    for axes in (None, list(range(1, len(shape)))):
-        wanted = expected(x > 0.45, x > 0.8, connectivity, axes)
-        target = tmp_path / f"{axes}.npy"
-        told = None if axes is None else Axes(tuple(axes))
-        found = run(tmp_path / "x.npy", target, rule, "0.45", "0.8", max_memory=1 << 19, jobs=2, axes=told)
-        assert np.array_equal(found, wanted)
-    assert max(seen) * 80 <= 1 << 19
