@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,8 @@ from threshcli.kernels.numpy import NumpyKernels
 from threshcli.plan.files import read_header
 from threshcli.plan.sharing import shared_dtype
 from threshcli.studies._gather import Gather
-from threshcli.studies.base import MAGNITUDE, VALUE, Sample
-from threshcli.studies.ranks import median, ranking
+from threshcli.studies.base import MAGNITUDE, VALUE, Sample, Study
+from threshcli.studies.ranks import Percentile, median, ranking
 from threshcli.studies.summary import summary
 from threshcli.studies.ties import tie_position
 
@@ -83,8 +84,7 @@ def test_slices_along_an_axis_are_studied_on_their_own(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", values)
     whole = piece(tmp_path / "x.npy")
     for axis in range(3):
-        studies = [[median(VALUE), summary(VALUE)] for _ in range(values.shape[axis])]
-        found = DESK.slices(whole, axis, studies, "it")
+        found = DESK.slices(whole, axis, lambda: [median(VALUE), summary(VALUE)], "it")
         wide = np.moveaxis(values.astype(np.float64), axis, 0).reshape(values.shape[axis], -1)
         assert [row[0].value for row in found] == np.median(wide, axis=1).tolist()
         assert [row[1].elements for row in found] == [wide.shape[1]] * len(wide)
@@ -93,6 +93,23 @@ def test_slices_along_an_axis_are_studied_on_their_own(tmp_path: Path) -> None:
 def test_large_slices_are_studied_like_tensors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("threshcli.engine.studying._GROUP", 8)
     test_slices_along_an_axis_are_studied_on_their_own(tmp_path)
+
+
+def test_studies_of_slices_begin_when_their_turn_comes(tmp_path: Path) -> None:
+    """However many indices there are, no more studies are held than are at work."""
+    np.save(tmp_path / "x.npy", np.arange(400, dtype=np.float32).reshape(200, 2))
+    begun: list[weakref.ref[Study[Percentile]]] = []
+    held: list[int] = []
+
+    def begin() -> list[Study[Percentile]]:
+        held.append(sum(study() is not None for study in begun))
+        studies = [median(VALUE)]
+        begun.extend(map(weakref.ref, studies))
+        return studies
+
+    found = DESK.slices(piece(tmp_path / "x.npy"), 0, begin, "it")
+    assert [row[0].value for row in found] == (np.arange(200) * 2 + 0.5).tolist()
+    assert max(held) <= 2
 
 
 def test_zeros_can_be_left_out(tmp_path: Path) -> None:

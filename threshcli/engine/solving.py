@@ -15,6 +15,7 @@ from threshcli.errors import UsageError
 from threshcli.plan.files import FilePlan
 from threshcli.plan.request import Step
 from threshcli.plan.tensors import Known, TensorPlan
+from threshcli.studies.base import Study
 from threshcli.thresholds.base import Answer, Fixed, Maps, Spread, Windowed, Worked
 
 
@@ -102,8 +103,11 @@ class Solver:
         count = item.tensor.shape[axis]
         fit, size = self.step.fit, piece.view.elements // count
         terms = fit.terms(self.step.rule.magnitude)
-        studies = [[source.begin(terms, {piece.dtype}) for source in self._sources.values()] for _ in range(count)]
-        found = self.desk.slices(piece, axis, studies, self._looked_at(f"tensor {item.name!r}"))
+
+        def begin() -> list[Study[Answer]]:
+            return [source.begin(terms, {piece.dtype}) for source in self._sources.values()]
+
+        found = self.desk.slices(piece, axis, begin, self._looked_at(f"tensor {item.name!r}"))
         return {
             slot: Spread(source.text, axis, tuple(inside(fit.modified(answers[place]), size) for answers in found))
             for place, (slot, source) in enumerate(self._sources.items())

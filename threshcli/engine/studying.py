@@ -161,17 +161,19 @@ class Desk:
         data = _elements(source, piece, tile, k)
         return data, self._mask(maps, piece, tile, k, data)
 
-    def slices(self, piece: Piece, axis: int, studies: list[list[Study[Any]]], who: str) -> list[list[Any]]:
-        """For each index along an axis the answers of its studies. Slices are read many at a time and studied in
-        memory; those that are too large for that, one by one like tensors."""
+    def slices(self, piece: Piece, axis: int, begin: Callable[[], list[Study[Any]]], who: str) -> list[list[Any]]:
+        """For each index along an axis the answers of its studies, which `begin` makes when its turn comes. Slices are
+        read many at a time and studied in memory; those that are too large for that, one by one like tensors."""
         if self.verify:
             self.check_stored(Population([piece]))
-        desk, count, kind = replace(self, verify=False), len(studies), piece.dtype.compared
+        desk, count, kind = replace(self, verify=False), piece.view.shape[axis], piece.dtype.compared
         slice_bytes = piece.view.elements // max(1, count) * piece.dtype.itemsize
         if slice_bytes > _GROUP:
             return [
-                desk.answers(Population([piece.slices(axis, index, 1)]), own, f"{who} at index {index} of axis {axis}")
-                for index, own in enumerate(studies)
+                desk.answers(
+                    Population([piece.slices(axis, index, 1)]), begin(), f"{who} at index {index} of axis {axis}"
+                )
+                for index in range(count)
             ]
         many = max(1, _GROUP // max(1, slice_bytes))
         groups = iter([range(first, min(first + many, count)) for first in range(0, count, many)])
@@ -185,8 +187,9 @@ class Desk:
                 data = data.reshape(len(group), -1)
                 masks = [None] * len(group) if mask is None else mask.reshape(data.shape)
                 for number, index in enumerate(group):
+                    studies = begin()
                     try:
-                        own = [run_in_memory(one, data[number], kind, masks[number]) for one in studies[index]]
+                        own = [run_in_memory(one, data[number], kind, masks[number]) for one in studies]
                     except InputError as error:
                         where = f"{who} at index {index} of axis {axis}"
                         raise InputError(f"{where} {error.what}", hint=error.hint) from error
