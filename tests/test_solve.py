@@ -17,7 +17,7 @@ from tests import reference
 from tests.harness import listed, refused, thresh
 from tests.strategies import FLOATS, codes
 from threshcli.cli.solve import shortest
-from threshcli.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, INT64, UINT8, DType
+from threshcli.dtypes import BFLOAT16, DTYPES, FLOAT16, FLOAT32, FLOAT64, INT64, UINT8, DType
 from threshcli.report.machine import schema_text
 from threshcli.spec import Number
 
@@ -90,6 +90,10 @@ def test_the_shortest_text_of_some() -> None:
     assert shortest(0.1, FLOAT64) == "0.1"
     assert shortest(float(np.float16(0.3333)), FLOAT16) == "0.3333"
     assert shortest(2.5, UINT8) == "2.5"
+    assert shortest(448.0, DTYPES["float8_e4m3fn"]) == "448"  # not 4.5e+02, which is longer and 450 elsewhere
+    assert shortest(-100.0, FLOAT32) == "-100"
+    assert shortest(1e30, FLOAT64) == "1e+30"
+    assert shortest(-0.0, FLOAT32) == "-0"
     assert shortest(2**63 - 1, INT64) == "9223372036854775807"
     assert shortest(float("-inf"), BFLOAT16) == "-inf"
     assert shortest(float(Fraction(1) + Fraction(1, 1 << 40)), BFLOAT16) == repr(1 + 2**-40)

@@ -188,4 +188,6 @@ def shortest(value: Scalar, dtype: DType) -> str:
     compared = dtype if dtype.is_float and dtype.value(dtype.key(Fraction(value))) == value else FLOAT64
     wanted = compared.key(Fraction(value))
     texts = (f"{value:.{digits}g}" for digits in range(1, 18))
-    return next((text for text in texts if compared.key(Number.parse(text).value) == wanted), repr(value))
+    found = next((text for text in texts if compared.key(Number.parse(text).value) == wanted), repr(value))
+    whole = f"{value:.0f}"  # 448 rather than 4.5e+02
+    return whole if len(whole) <= len(found) and float(whole) == value else found
