@@ -193,7 +193,8 @@ def test_info_shows_the_tensors_that_are_asked_for(folder: Path) -> None:
 
 
 def test_the_version_and_help_are_there(folder: Path) -> None:
-    """-V, -h everywhere; no command at all shows the help."""
+    """-V, -h everywhere; no command at all shows the help, in which each command has a line that is not cut short."""
+    assert "..." not in thresh("--help").out.partition("Commands:")[2].partition("Thresholds:")[0]
     assert thresh("-V").status == 0
     for words in (["-h"], ["binary", "-h"], ["info", "--help"]):
         assert thresh(*words).status == 0

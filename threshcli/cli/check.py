@@ -66,7 +66,7 @@ def command(outside: Outside) -> Callable[..., int]:
         status = conclude(run, _looking.kind_of(locals()), outside, color, verbose)
         return status or (ConditionFalse.exit_code if found_bad(run) else 0)
 
-    check.__doc__ = """Find what is wrong with files: damage, NaN, infinities; exit status 1 if there is any.
+    check.__doc__ = """Find what is wrong with files: damage, NaN, infinities. Exit status 1 if there is any.
 
     Damage is what a header promises and the file does not hold, a CRC-32 that is not that of its bytes (.pt), bytes
     behind the end, bools that are neither 0 nor 1. Conditions (NAME OP NUMBER, counts as a share with %) are about

@@ -76,7 +76,7 @@ def command(outside: Outside) -> Callable[..., int]:
     ) -> int:
         return _run(locals(), outside)
 
-    diff.__doc__ = """Compare two files of any formats: tensors, shapes, dtypes, values; exit status 1 if they differ.
+    diff.__doc__ = """Compare two files: tensors, shapes, dtypes, values. Of any formats; exit status 1 if they differ.
 
     Values are compared exactly, whatever the dtypes: a bfloat16 equals the float32 of its value, and 2^53 + 1 in int64
     no float64. NaN equals NaN, and -0.0 equals 0.0. Another dtype is a difference by itself. A tensor without a name

@@ -73,7 +73,7 @@ def command(outside: Outside) -> Callable[..., int]:
     ) -> int:
         return _run(locals(), outside)
 
-    hist.__doc__ = """Draw a histogram of each tensor, with the cut that a threshold makes.
+    hist.__doc__ = """Draw a histogram of each tensor, with a threshold's cut.
 
     What would be removed is drawn in another character (and dimmed), and the counts are exact. With --low and --high
     what lies between them is kept, both ends included. Infinities and NaN are in no row, and told beside the shape.

@@ -53,7 +53,7 @@ def command(outside: Outside) -> Callable[..., int]:
         )
         return conclude(run, _looking.kind_of(given), outside, color, verbose)
 
-    info.__doc__ = """Show what is in a file: names, shapes, dtypes, sizes, metadata.
+    info.__doc__ = """Show what a header tells: names, shapes, dtypes, metadata.
 
     Reads headers only, whatever the file's size.
     """

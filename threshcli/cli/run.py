@@ -18,7 +18,7 @@ from threshcli.plan.asking import request_with
 from threshcli.plan.recipes import read_recipe
 from threshcli.plan.request import Request
 
-DOC = """Do what a recipe says: rules by tensor name, several steps in one pass.
+DOC = """Do what a recipe says: rules by tensor name, in one pass.
 
 A recipe is a TOML file: a list of entries, each below [[rules]]. The first entry that matches a tensor's name has it;
 what none matches is copied unchanged. An entry says tensors = "*.weight" (a pattern or a list of them; exclude

@@ -55,7 +55,7 @@ def command(outside: Outside) -> Callable[..., int]:
         run = examine("stats", params, inputs.paths, means, Stats(wanted, magnitude).look)
         return conclude(run, _looking.kind_of(given), outside, color, verbose)
 
-    stats.__doc__ = """Show what is in the elements: zeros, NaN, extremes, mean, spread, norms.
+    stats.__doc__ = """Show what elements are like: zeros, NaN, extremes, norms.
 
     Extremes are over all that is not NaN; mean, standard deviation (of the population) and norms over what is finite.
     A file of any size is read in one pass; exact percentiles take some more.

@@ -86,7 +86,7 @@ def command(outside: Outside) -> Callable[..., int]:
         given = locals()
         return conclude(_run(given), _looking.kind_of(given), outside, color, verbose)
 
-    sweep.__doc__ = """Compare thresholds: what each would keep, of how much energy, and what each method would choose.
+    sweep.__doc__ = """Compare thresholds: what each keeps, of how much energy. And what each method would choose.
 
     Energy is the sum of squares; zeros are those that there would be after a rule that keeps values. All methods share
     their passes over the data, and one more counts for all thresholds. A method that fails says why in its row.

@@ -58,7 +58,7 @@ _OPTIONS: tuple[tuple[str, Any, Any], ...] = (
     ("out_dtype", _OutDtype, None),
     *(item for item in REPORTING if item[0] != "fail_if"),  # nothing is counted of what is unpacked
 )
-_HELP = """Unpack what --pack has packed: masks in bits, weights in bitmasks.
+_HELP = """Unpack what --pack has packed: masks and sparse weights.
 
 The result is what the rule would have written without --pack, bit for bit; all else in a file stays as it is. In
 .safetensors what is packed is told by the file, also by one that compressed-tensors has written in its sparse-bitmask
