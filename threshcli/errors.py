@@ -70,5 +70,10 @@ class DeviceError(ThreshError, RuntimeError):
     exit_code = 6
 
 
+def out_of_memory() -> DeviceError:
+    """The error where the memory does not suffice."""
+    return DeviceError("the memory does not suffice", hint="use fewer --jobs or less --max-memory")
+
+
 class InternalError(ThreshError):
     """A fault of thresh itself (exit status 70)."""

@@ -11,7 +11,7 @@ import typer
 from threshcli import __version__, rules
 from threshcli.cli.command import rule_command
 from threshcli.cli.outside import Outside
-from threshcli.errors import DeviceError, InputError, InternalError, ThreshError, UsageError
+from threshcli.errors import InputError, InternalError, ThreshError, UsageError, out_of_memory
 
 HELP = """Apply thresholds to tensor files (.npy, .safetensors, .pt).
 
@@ -114,7 +114,7 @@ def _lacking(error: MemoryError | OSError) -> ThreshError | None:
     """What the system refuses outside of the work on one file, which it would cost that file alone; None where it does
     not say of what."""
     if isinstance(error, MemoryError):
-        return DeviceError("the memory does not suffice", hint="use fewer --jobs or less --max-memory")
+        return out_of_memory()
     if error.filename is not None:
         return InputError(f"cannot be used: {error.strerror}", file=os.fsdecode(error.filename))
     if isinstance(error, FileNotFoundError):  # of what a relative path begins with

@@ -55,7 +55,8 @@ def _inner(axes: list[int], shape: Sequence[int], most: int) -> list[int]:
     slowest = next((axis for axis in axes if shape[axis] != 1), None)
     if slowest is None or math.prod(shape[axis] for axis in axes if axis != slowest) <= most:
         return axes
-    return sorted(axes, key=lambda axis: axis != max(axes, key=lambda other: shape[other]))
+    longest = max(axes, key=lambda axis: shape[axis])
+    return [longest, *(axis for axis in axes if axis != longest)]
 
 
 def walked(item: TensorPlan, order: tuple[int, ...]) -> TensorPlan:

@@ -22,7 +22,7 @@ from threshcli.engine.ledger import crc_of, require
 from threshcli.engine.population import Piece, Population
 from threshcli.engine.sizes import tile_bytes, workers
 from threshcli.engine.studying import Desk
-from threshcli.errors import DeviceError, ThreshError
+from threshcli.errors import ThreshError, out_of_memory
 from threshcli.executors.index import index_result
 from threshcli.kernels.numpy import NumpyKernels
 from threshcli.plan.index import is_index, members
@@ -247,8 +247,7 @@ def attempted(path: str, work: Callable[[], FileResult]) -> FileResult:
     except ThreshError as error:
         return failed(path, error)
     except MemoryError:
-        hint = "use fewer --jobs or less --max-memory"
-        return failed(path, DeviceError("the memory does not suffice", hint=hint))
+        return failed(path, out_of_memory())
 
 
 def failed(path: str, error: ThreshError) -> FileResult:

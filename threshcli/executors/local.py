@@ -18,7 +18,7 @@ from threshcli.engine.files import FileRun
 from threshcli.engine.measuring import Measuring
 from threshcli.engine.outcome import file_result
 from threshcli.engine.sizes import Progress, Settings, largest_tile, tile_bytes, workers
-from threshcli.errors import DeviceError, OutputError, ThreshError
+from threshcli.errors import OutputError, ThreshError, out_of_memory
 from threshcli.executors.devices import kernels_for
 from threshcli.executors.endings import failed, is_out_of_memory, not_done, skipped
 from threshcli.executors.patterns import check_patterns, check_shared_by_all
@@ -224,8 +224,7 @@ class Executor:
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            hint = "use fewer --jobs or less --max-memory"
-            return failed(job, DeviceError("the memory does not suffice", hint=hint))
+            return failed(job, out_of_memory())
 
     def _file(self, job: Job, work: _Work, number: Number) -> Steps[FileResult]:
         began = time.perf_counter()

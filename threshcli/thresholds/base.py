@@ -99,7 +99,8 @@ def _plain(text: str, compared: Real, is_float: bool) -> float | int:
 
 
 class Spread(NamedTuple):
-    """One number for each index along an axis, as worked out; cuts by rank count inside the slice of that index."""
+    """One number for each index along an axis, as it was worked out; positions of cuts by rank count inside the slice
+    of that index."""
 
     spec: str
     axis: int
@@ -247,10 +248,8 @@ class Worked(Threshold):
 
     def useless(self, left_out: str) -> InputError:
         """The error of a population that has nothing to work with; who runs the study puts its name before it."""
-        return InputError(
-            f"has nothing to work out {self.text} from: no element is left that is not {left_out}",
-            hint="leave it out with --exclude, or give a number",
-        )
+        what = f"has nothing to work out {self.text} from: no element is left that is not {left_out}"
+        return InputError(what, hint="leave it out with --exclude, or give a number")
 
     def overflows(self) -> InputError:
         """The error of a population whose norm is beyond float64."""
@@ -286,10 +285,9 @@ class Windowed(Threshold):
         """The size of the window along each axis of a tensor, 1 where elements are no neighbours."""
         along = tuple(range(rank)) if axes is None else axes.of(rank)
         if len(self.sizes) not in (1, len(along)):
-            raise UsageError(
-                f"{self.text} has {len(self.sizes)} window sizes for {len(along)} axes",
-                hint="give one size for all axes, or one for each; --axes says which axes have neighbours",
-            )
+            what = f"{self.text} has {len(self.sizes)} window sizes for {len(along)} axes"
+            hint = "give one size for all axes, or one for each; --axes says which axes have neighbours"
+            raise UsageError(what, hint=hint)
         found = [1] * rank
         for place, axis in enumerate(along):
             found[axis] = self.sizes[place % len(self.sizes)]
