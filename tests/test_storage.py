@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import select
+import signal
 import stat
 import threading
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 from tests.harness import thresh
 from threshcli.errors import InputError, OutputError
 from threshcli.storage import _temporary as temporary
+from threshcli.storage._writing import InTurn
 from threshcli.storage.local import Source, Target
 
 
@@ -155,3 +158,57 @@ def test_abandoned_outputs_leave_nothing(tmp_path: Path) -> None:
     assert listed(tmp_path) == []
     target.discard()
     target.discard()
+
+
+def _enters(turn: InTurn) -> tuple[int, int]:
+    """A process that takes its turn, tells so, and keeps it: its number, and where it tells."""
+    ours, theirs = os.pipe()
+    process = os.fork()
+    if not process:
+        with turn:
+            os.write(theirs, b"in")
+            signal.pause()
+    os.close(theirs)
+    return process, ours
+
+
+def _end(process: int) -> None:
+    os.kill(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+
+
+def test_processes_write_in_turn(tmp_path: Path) -> None:
+    """One at a time; that of one that is killed passes to the next."""
+    turn = InTurn(str(tmp_path / "y"))
+    first, told = _enters(turn)
+    assert os.read(told, 2) == b"in"
+    second, waits = _enters(turn)
+    try:
+        assert select.select([waits], [], [], 0.2)[0] == []
+        _end(first)
+        assert select.select([waits], [], [], 30)[0] == [waits]
+    finally:
+        _end(second)
+        turn.close()
+        os.close(told)
+        os.close(waits)
+
+
+@pytest.mark.parametrize("lacking", [True, False])
+def test_turns_are_a_courtesy(lacking: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system has nothing to take turns by, all write at any time; nothing stays open of them."""
+
+    def refuse(name: str) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    before = listed(Path("/dev/fd"))
+    if lacking:
+        monkeypatch.setattr(os, "memfd_create", refuse)
+    target = Target(str(tmp_path / "y"), 4, replace=False, fsync=False)
+    target.take_turns()
+    assert isinstance(target._turn, InTurn) is not lacking
+    target.write(0, b"ab")
+    target.write(2, b"cd")
+    target.commit()
+    assert (tmp_path / "y").read_bytes() == b"abcd"
+    assert listed(Path("/dev/fd")) == before

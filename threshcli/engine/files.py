@@ -140,10 +140,12 @@ class FileRun:
         if not crew.copies or crew.size < 2 or size < _TOGETHER:
             crew.run(self._units(), self._do, alone=crew.copies)
             return
-        for item in self._plan.tensors:
-            for bound in item.bounds.values():
-                if isinstance(bound, Mapped) and item.applied:
-                    self._maps.open(bound)  # once for all processes
+        bounds = (bound for item in self._plan.tensors if item.applied for bound in item.bounds.values())
+        for mapped in (bound for bound in bounds if isinstance(bound, Mapped)):
+            self._maps.open(mapped)  # once for all processes
+        for target in (self._target, self._residual):
+            if target is not None:
+                target.take_turns()
         for found in work_together(Part(self._units, self._do, self._found, self._passed), crew.kernels()):
             self._add(found)
 

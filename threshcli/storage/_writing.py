@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 from collections.abc import Iterator
 from types import TracebackType
@@ -30,6 +31,32 @@ class Writing:
             error.located(self._path)
         elif isinstance(error, OSError):
             raise OutputError(f"cannot be written: {error.strerror}", file=self._path) from error
+
+    def close(self) -> None:
+        pass
+
+
+class InTurn(Writing):
+    """The same for an output that several processes write, one at a time. A file lets in one writer at a time anyway,
+    but those that wait at its door keep their processors busy: with this they sleep. Record locks serve for it, since
+    the system lets go of those that a process held when it died."""
+
+    def __init__(self, path: str) -> None:
+        """OSError where there can be no turns."""
+        super().__init__(path)
+        self._lock = os.memfd_create("thresh")  # not the output, which may lie far away
+
+    def __enter__(self) -> None:
+        fcntl.lockf(self._lock, fcntl.LOCK_EX)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        fcntl.lockf(self._lock, fcntl.LOCK_UN)
+        super().__exit__(kind, error, trace)
+
+    def close(self) -> None:
+        os.close(self._lock)
 
 
 def allocate(fd: int, size: int) -> None:

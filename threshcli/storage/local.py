@@ -7,6 +7,7 @@ its last step. `abandon` removes what is unfinished; a signal handler may call i
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from types import TracebackType
@@ -14,7 +15,7 @@ from typing import Self
 
 from threshcli.errors import InputError, OutputError, ThreshError
 from threshcli.storage._temporary import Temporary
-from threshcli.storage._writing import Writing, allocate, synced_folder
+from threshcli.storage._writing import InTurn, Writing, allocate, synced_folder
 from threshcli.storage.spool import STDIN, Reach, everything, spooled, standard_input
 
 
@@ -192,7 +193,7 @@ class Target:
     def __init__(self, path: str, size: int, *, replace: bool, fsync: bool, held: bool = False) -> None:
         self.path = path
         self._replace, self._fsync = replace, fsync
-        self._writing = Writing(path)
+        self._writing = self._turn = Writing(path)
         self._folder = path[: path.rfind("/") + 1]
         self._file: Temporary | None = None
         self._held = bytearray(size) if held else None
@@ -215,6 +216,11 @@ class Target:
             raise
         return self._file
 
+    def take_turns(self) -> None:
+        """Several processes are going to write: they take turns, where the system has what it needs for that."""
+        with contextlib.suppress(OSError):
+            self._turn = InTurn(self.path)
+
     def _open(self) -> Temporary:
         if self._file is None:
             raise ValueError("the output was committed or discarded")
@@ -227,7 +233,7 @@ class Target:
             return
         fd, rest = self._open().fd, memoryview(data)
         while len(rest):
-            with self._writing:
+            with self._turn:
                 count = os.pwrite(fd, rest, offset)
             rest, offset = rest[count:], offset + count
 
@@ -260,5 +266,7 @@ class Target:
         """Close, and remove the temporary file if it is still there."""
         self._held = None
         made, self._file = self._file, None
+        turn, self._turn = self._turn, self._writing
+        turn.close()
         if made is not None:
             made.discard()

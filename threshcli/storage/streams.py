@@ -58,6 +58,9 @@ class Stream:
         self._size, self._sink = size, sink
         self._scratch = Scratch(None, size)
 
+    def take_turns(self) -> None:
+        """Several processes are going to write: what they may do here at any time."""
+
     def write(self, offset: int, data: memoryview | bytes) -> None:
         """Write all of it at an offset."""
         self._scratch.write(offset, data)
