@@ -26,6 +26,7 @@ SEVERAL = ("run",)
 """Those that apply rules and are none; modules likewise."""
 WRITING = ("unpack",)
 """Those that write without a rule; modules likewise."""
+_VERSION = ("--version", "-V")
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
@@ -58,7 +59,7 @@ def build(outside: Outside, only: str | None = None) -> typer.Typer:
     @app.callback()
     def root(
         version: Annotated[
-            bool, typer.Option("--version", "-V", help="Show the version and exit.", callback=_version, is_eager=True)
+            bool, typer.Option(*_VERSION, help="Show the version and exit.", callback=_version, is_eager=True)
         ] = False,
     ) -> None:
         pass
@@ -84,7 +85,7 @@ def run(arguments: list[str], outside: Outside | None = None) -> int:
     if not arguments:  # help is what is missing, yet nothing was done
         return run(["--help"], outside) or UsageError.exit_code
     try:
-        known = {*rules.names(), *SEVERAL, *LOOKING, *WRITING}
+        known = {*rules.names(), *SEVERAL, *LOOKING, *WRITING, *_VERSION}
         only = arguments[0] if arguments and arguments[0] in known else None
         result: Any = build(outside, only)(arguments, standalone_mode=False, prog_name="thresh")
     except ThreshError as error:
