@@ -9,11 +9,19 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from tests.harness import compile_package
+
 # Where a run decides whether a change is taken, it tries the same examples each time, so that only a change can make it
 # fail; everywhere else new ones are drawn.
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile the package first; of several workers one does."""
+    if not hasattr(config, "workerinput"):
+        compile_package()
 
 
 @pytest.fixture

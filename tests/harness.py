@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import contextlib
 import io
 import json
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import threshcli
 from threshcli.cli.app import run
 from threshcli.cli.outside import Outside
 
@@ -49,6 +51,12 @@ def thresh(
     outside = Outside(out, err, env or {}, alone=alone, input=incoming)
     status = run([str(argument) for argument in arguments], outside)
     return Ran(status, *(written.getvalue().decode() for written in raw))
+
+
+def compile_package() -> None:
+    """Compile the package, as its installation would: tests start it a thousand times, and one that is installed to be
+    edited, where Python writes no bytecode (PYTHONDONTWRITEBYTECODE), compiles itself each time."""
+    compileall.compile_dir(Path(threshcli.__file__).parent, quiet=2)
 
 
 def listed(folder: Path | str) -> list[str]:

@@ -12,6 +12,7 @@ from tests.bench.bars import BARS
 from tests.bench.lab import Lab
 from tests.bench.measure import CommandFailed
 from tests.bench.table import Row, render
+from tests.harness import compile_package
 from threshcli.spec import parse_size
 
 
@@ -19,6 +20,7 @@ def main() -> int:
     """Measure, then print the table; the status is 1 where a command failed, whether or not bars are met."""
     options = _options()
     names = options.names or list(BARS)
+    compile_package()
     rows: list[Row] = []
     failures: list[str] = []
     with tempfile.TemporaryDirectory(prefix="thresh-bench-", dir=options.dir) as folder:
