@@ -7,6 +7,7 @@ import contextlib
 import io
 import json
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,21 @@ def compile_package() -> None:
     """Compile the package, as its installation would: tests start it a thousand times, and one that is installed to be
     edited, where Python writes no bytecode (PYTHONDONTWRITEBYTECODE), compiles itself each time."""
     compileall.compile_dir(Path(threshcli.__file__).parent, quiet=2)
+
+
+def peak(*arguments: object, status: int = 0) -> int:
+    """The most memory, in KiB, of a process that runs `thresh` with these arguments. A process inherits the peak of who
+    starts it, so that a small one does that in place of the tests."""
+    program = (
+        "import resource, subprocess, sys\n"
+        "done = subprocess.run([sys.executable, '-m', 'threshcli', *sys.argv[1:]], stdout=subprocess.DEVNULL)\n"
+        "print(done.returncode, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)\n"
+    )
+    call = [sys.executable, "-c", program, *(str(argument) for argument in arguments)]
+    done = subprocess.run(call, check=True, capture_output=True, text=True)
+    ended, most = map(int, done.stdout.split())
+    assert ended == status, done.stderr
+    return most
 
 
 def listed(folder: Path | str) -> list[str]:

@@ -195,40 +195,6 @@ def test_a_report_does_not_take_the_place_of_a_tensor(tmp_path: Path) -> None:
     assert listed(tmp_path) == ["out", "x.npy", "z.npy"]
 
 
-_PEAK = """
-import resource, sys
-sys.argv = ["thresh", *sys.argv[1:]]
-import os
-real = os._exit
-def leave(status):
-    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    os.write(2, f"{peak}\\n".encode())
-    real(status)
-parent = os.getpid()
-os._exit = lambda status: leave(status) if os.getpid() == parent else real(status)
-from threshcli.cli import main
-main()
-"""
-
-
-@pytest.mark.parametrize("kind", ["table", "json"])
-def test_memory_does_not_grow_with_the_number_of_files(kind: str, tmp_path: Path) -> None:
-    """2,000 files, each with a warning, take no more than 200 but for their names."""
-    folder = tmp_path / "in"
-    folder.mkdir()
-    for number in range(2000):
-        np.save(folder / f"{number:04}.npy", np.array([np.nan, 1, 2], "f4"))
-    files = [str(path) for path in sorted(folder.iterdir())]
-    peaks = []
-    for count in (200, 2000):
-        words = ["binary", *files[:count], "-t", "0.5", "-O", str(tmp_path / str(count)), "--report", kind]
-        command = [sys.executable, "-c", _PEAK, *words]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-        assert done.returncode == 0, done.stderr
-        peaks.append(int(done.stderr.split()[-1]))
-    assert peaks[1] < peaks[0] + 6000, "KiB"
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_leaves_finished_files_and_no_others(number: signal.Signals, tmp_path: Path) -> None:
     """Whichever worker it finds at work."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.harness import listed, refused, thresh
+from tests.harness import listed, peak, refused, thresh
 from tests.sharded import index, model, pruned, shards, write_checkpoint
 
 __all__ = ["index"]
@@ -103,17 +101,6 @@ def test_a_checkpoint_without_a_recipe_is_none(index: Path, tmp_path: Path) -> N
     first = shards(index.parent)[0]
     first.write_bytes(b"no shard")
     refused(thresh("run", index, index, "-O", tmp_path / "out"), 4, f"{first}: is in no format")
-
-
-def peak(*words: object) -> int:
-    """The most memory of a process that does this, in KiB."""
-    program = (
-        "import resource, subprocess, sys\n"
-        "subprocess.run([sys.executable, '-m', 'threshcli', *sys.argv[1:]], check=True)\n"
-        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)\n"
-    )
-    call = [sys.executable, "-c", program, *(str(word) for word in words)]
-    return int(subprocess.run(call, check=True, capture_output=True, text=True).stdout)
 
 
 def test_memory_does_not_grow_with_the_shards(tmp_path: Path) -> None:

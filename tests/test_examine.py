@@ -142,7 +142,7 @@ def test_too_little_memory_costs_a_file(folder: Path) -> None:
 
 def test_an_error_elsewhere_names_its_own_file(folder: Path) -> None:
     def elsewhere(subject: Subject) -> TensorResult:
-        raise UsageError("does not fit").located("map.npy")
+        raise UsageError("does not fit", file="map.npy")
 
     (file,) = examine("test", {}, ["v.npy"], Means(), elsewhere).files
     assert file.error is not None

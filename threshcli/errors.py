@@ -7,7 +7,7 @@ Each class also inherits the builtin that a caller of the library would expect.
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import ClassVar
 
 
 class ThreshError(Exception):
@@ -21,11 +21,11 @@ class ThreshError(Exception):
         self.hint = hint
         self.file = file
 
-    def located(self, file: str) -> Self:
-        """The same error, said of `file` unless it already names one."""
+    def located(self, file: str) -> None:
+        """Say it of `file` unless it already names one. It is raised again as it is: an error raised from itself is
+        a cycle, and keeps all that the frames below it had in hand."""
         if self.file is None:
             self.file = file
-        return self
 
     def __str__(self) -> str:
         return self.what if self.file is None else f"{self.file}: {self.what}"

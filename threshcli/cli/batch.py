@@ -171,7 +171,8 @@ def report_file(path: str, *, replace: bool) -> Iterator[Callable[[str], None]]:
         target_path = resolve(path)
         there = existing(target_path) is not None
     except OutputError as error:
-        raise error.located(path) from error
+        error.located(path)
+        raise
     if there and not replace:
         raise OutputError("exists already", hint="use --overwrite to replace it", file=path)
     target = Target(target_path, 0, replace=there, fsync=False)

@@ -166,7 +166,8 @@ class Cuts:
         try:
             read_elements(self._maps(bound), view, tile.start, tile.stop, raw)
         except InputError as error:
-            raise error.located(bound.path) from error
+            error.located(bound.path)
+            raise
         cut = k.load(raw, bound.dtype, swapped=view.swapped)
         found = k.measure(cut)
         if found.nan and not bound.made:

@@ -27,7 +27,8 @@ class MapSources:
             try:
                 return self._opened(bound)
             except ThreshError as error:
-                raise error.located(bound.path) from error
+                error.located(bound.path)
+                raise
 
     def _opened(self, bound: Mapped) -> Source:
         source = self._open.get(bound.path)
@@ -46,7 +47,8 @@ class MapSources:
             try:
                 source.check_unchanged()
             except InputError as error:
-                raise error.located(path) from error
+                error.located(path)
+                raise
 
     def close(self) -> None:
         for source in self._open.values():

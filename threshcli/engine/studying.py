@@ -121,7 +121,8 @@ class Desk:
                     source.check_unchanged()
                     maps.check_unchanged()
             except ThreshError as error:
-                raise error.located(file) from error
+                error.located(file)
+                raise
             for own in states.values():
                 for place, number in enumerate(wanted):
                     total[number] = folds[number].add(total[number], own[place])
@@ -216,7 +217,8 @@ class Desk:
                             require(regions[at], crc_of(source.read, regions[at]))
                             del regions[at]
             except ThreshError as error:
-                raise error.located(file) from error
+                error.located(file)
+                raise
 
 
 def _handed_out(fold: Fold[Any], total: dict[Fold[Any], Any], due: list[Fold[Any]]) -> Any:

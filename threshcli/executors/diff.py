@@ -226,7 +226,8 @@ def _located(path: str, work: Callable[[], Any]) -> Any:
     try:
         return work()
     except ThreshError as error:
-        raise error.located(path) from error
+        error.located(path)
+        raise
 
 
 def _matched(a: _File, b: _File) -> Iterator[tuple[str, _Held | None, _Held | None]]:

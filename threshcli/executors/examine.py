@@ -147,7 +147,8 @@ class Examiner:
                 except ThreshError as error:
                     if lenient:
                         continue
-                    raise error.located(path) from error
+                    error.located(path)
+                    raise
                 names += names_of(contents, path)
                 found = list(self.subjects(path, source, contents))
                 if not lenient:
@@ -237,7 +238,8 @@ def verify(source: Source, contents: Contents, path: str, pieces: Iterable[Piece
             if at < len(offsets) and offsets[at] < region.offset + region.size:
                 require(region, crc_of(source.read, region))
     except ThreshError as error:
-        raise error.located(path) from error
+        error.located(path)
+        raise
 
 
 def attempted(path: str, work: Callable[[], FileResult]) -> FileResult:

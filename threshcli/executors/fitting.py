@@ -76,7 +76,8 @@ class Fitting:
                     source = closing.enter_context(tensor_file(job.input))
                     plan = plan_file(self.request, reading, source, self.maps)
                 except ThreshError as error:
-                    raise error.located(job.input) from error
+                    error.located(job.input)
+                    raise
                 planned.append(Planned(plan, source.path))
                 if source.path != job.input:  # a pipe can be read once: its copy is kept
                     self._held[job.input] = source

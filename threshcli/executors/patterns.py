@@ -50,7 +50,8 @@ def check_shared_by_all(request: Request, jobs: Sequence[Job], maps: Maps) -> No
             with tensor_file(job.input) as source:
                 sharing.add(plan_file(request, Job(job.input, None, None, job.whole), source, maps).tensors)
         except ThreshError as error:
-            raise error.located(job.input) from error
+            error.located(job.input)
+            raise
     sharing.check()
 
 

@@ -51,5 +51,6 @@ def shapes_of(path: str) -> dict[str, Any]:
     try:
         contents, _ = read_header(path)
     except ThreshError as error:
-        raise error.located(path) from error
+        error.located(path)
+        raise
     return {tensor.name: (tensor.dtype, tensor.shape) for tensor in contents.tensors}

@@ -46,11 +46,13 @@ def plan_checkpoint(request: Request, job: Job, maps: Maps, *, strict: bool) -> 
             with Source(shard.input) as source:
                 plan = plan_file(request, shard, source, maps)
         except ThreshError as error:
-            raise error.located(shard.input) from error
+            error.located(shard.input)
+            raise
         try:
             seen.roll.call(Shard.of(name, plan.contents))
         except ThreshError as error:
-            raise error.located(job.input) from error
+            error.located(job.input)
+            raise
         seen.add(plan)
         sharing.add(plan.tensors)
     idle = request.idle_patterns(seen.names) if strict else []

@@ -69,7 +69,8 @@ def read_header(path: str) -> tuple[Contents, tuple[int, ...]]:
         with tensor_file(path) as source:
             return containers.identify(source).read(source), source.fingerprint
     except ThreshError as error:
-        raise error.located(path) from error
+        error.located(path)
+        raise
 
 
 class Settled(NamedTuple):
@@ -236,7 +237,8 @@ def plan_output(
     try:
         return _check_output(request, source, path, skeleton, in_place)
     except OutputError as error:
-        raise error.located(path) from error
+        error.located(path)
+        raise
 
 
 def _check_output(request: Request, source: local.Source, path: str, skeleton: Skeleton, in_place: bool) -> OutputPlan:

@@ -104,7 +104,8 @@ def read_index(path: str) -> Index:
         index = Index(path, text, _document(text))
         _check_names(index)
     except ThreshError as error:
-        raise error.located(path) from error
+        error.located(path)
+        raise
     return index
 
 

@@ -44,7 +44,8 @@ class MapFiles(Maps):
             try:
                 self._known[path] = self._read(path)
             except ThreshError as error:
-                raise error.located(path) from error
+                error.located(path)
+                raise
         return self._known[path]
 
     def _read(self, path: str) -> tuple[Contents, tuple[int, ...], str]:
@@ -80,7 +81,8 @@ def read_report(path: str) -> dict[str, Any]:
             found = json.loads(bytes(source.read(0, source.size)))
     except (ValueError, RecursionError) as error:
         if isinstance(error, ThreshError):
-            raise error.located(path) from error
+            error.located(path)
+            raise
         raise InputError(f"is not JSON: {error}", hint=hint, file=path) from error
     if not isinstance(found, dict) or found.get("schema") != "thresh.report/1":
         raise InputError("is not a report of thresh", hint=hint, file=path)

@@ -36,7 +36,8 @@ def read_recipe(path: str, variables: Mapping[str, object]) -> Recipe:
         found = _finder(path, named=written.is_noted)
         return recipe_of(written.raw, variables, found, noted=written.is_noted, literal=written.is_literal)
     except ThreshError as error:
-        raise error.located(path) from error
+        error.located(path)
+        raise
 
 
 class _Written(NamedTuple):
@@ -75,7 +76,8 @@ def _of_shards(index: Index) -> Mapping[str, Any]:
         except UsageError:
             continue
         except ThreshError as error:
-            raise error.located(shard) from error
+            error.located(shard)
+            raise
     raise UsageError("has no recipe in its shards, nor beside them", hint=_HINT)
 
 

@@ -30,7 +30,8 @@ class Scratch:
                 if size:
                     allocate(self._file.fileno(), size)
             except OutputError as error:
-                raise error.located(folder) from error
+                error.located(folder)
+                raise
             except OSError as error:
                 raise OutputError(f"has no room for intermediate values: {error.strerror}", file=folder) from error
             stack.pop_all()

@@ -1,0 +1,82 @@
+"""What a call keeps in memory: no more of a file, and of what comes of it, than its name."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.harness import peak, thresh
+from threshcli.errors import ThreshError
+
+FEW, MANY = 1000, 3000
+
+
+@pytest.fixture(scope="module")
+def listing(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """Lists of files, each of which has something to warn of."""
+    folder = tmp_path_factory.mktemp("files")
+    np.save(folder / "first.npy", np.array([np.nan, 1, 2], "f4"))
+    content = (folder / "first.npy").read_bytes()
+    names = [str(folder / f"{number:04}.npy") for number in range(MANY)]
+    for name in names:
+        Path(name).write_bytes(content)
+
+    def of(count: int) -> Path:
+        found = folder / f"{count}.txt"
+        found.write_text("\n".join(names[:count]), encoding="utf-8")
+        return found
+
+    return of
+
+
+@pytest.fixture
+def garbage() -> Iterator[list[object]]:
+    """What the collector finds when it is asked to, and keeps."""
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    yield gc.garbage
+    gc.set_debug(0)
+    gc.garbage.clear()
+    gc.enable()
+
+
+@pytest.mark.parametrize("kind", ["table", "json"])
+def test_memory_does_not_grow_with_the_number_of_files(
+    kind: str, listing: Callable[[int], Path], tmp_path: Path
+) -> None:
+    """Each with a warning, they take no more than a few of them but for their names."""
+    words = ("binary", "-t", "0.5", "-O", tmp_path / "out", "--overwrite", "--report", kind, "--files-from")
+    few, many = (peak(*words, listing(count)) for count in (FEW, MANY))
+    assert many < few + 4000, "KiB"
+
+
+def test_memory_does_not_grow_with_the_number_of_files_that_fail(
+    listing: Callable[[int], Path], tmp_path: Path
+) -> None:
+    """What was known of them is forgotten with them."""
+    words = ("binary", "-t", "0.5", "-O", tmp_path, "-q", "--files-from")
+    peak(*words, listing(MANY))
+    few, many = (peak(*words, listing(count), "-n", status=5) for count in (FEW, MANY))
+    assert many < few + 4000, "KiB"
+
+
+@pytest.mark.parametrize("words", [("binary", "-t", "0.5", "-O", "{out}", "-n"), ("stats",), ("check",)])
+def test_a_file_that_fails_leaves_nothing_to_the_garbage_collector(
+    words: tuple[str, ...], garbage: list[object], tmp_path: Path
+) -> None:
+    """An error is no cycle: it would hold all that the work on its file had in hand."""
+    names, out = [tmp_path / name for name in ("damaged.npy", "exists.npy", "none.npy")], tmp_path / "out"
+    out.mkdir()
+    for name in names[:2]:
+        np.save(name, np.ones(3))
+        (out / name.name).touch()
+    names[0].write_bytes(names[0].read_bytes()[:-1])
+    ran = thresh(*(word.format(out=out) for word in words), *names)
+    assert ran.status in (1, 3, 4), ran.err
+    gc.collect()
+    assert [item for item in garbage if isinstance(item, ThreshError)] == []
