@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 
-from threshcli.report.machine import around, document, file_fields, line, recipe, render_event
+from threshcli.report.document import Written, document, line, pieces, together
+from threshcli.report.machine import around, file_fields, recipe, render_event
 from threshcli.report.sheets import Sheet, Write
 from threshcli.report.spool import Spool
 from threshcli.report.tally import Tally
@@ -28,12 +29,9 @@ class Json(Sheet):
         self._files.add(part)
 
     def end(self, run: RunResult, tally: Tally, warnings: Spool) -> None:
-        self._write_all(render_around(run, tally, self._files, warnings))
-        self._files.close()
-
-    def _write_all(self, pieces: Iterable[str]) -> None:
-        for piece in pieces:
+        for piece in render_around(run, tally, self._files, warnings):
             self._write(piece)
+        self._files.close()
 
 
 class Ndjson(Sheet):
@@ -46,7 +44,8 @@ class Ndjson(Sheet):
         self._write(part)
 
     def end(self, run: RunResult, tally: Tally, warnings: Spool) -> None:
-        self._write("".join(render_last(run, tally, warnings)))
+        for piece in together(render_last(run, tally, warnings)):
+            self._write(piece)
 
 
 class Tsv(Sheet):
@@ -70,27 +69,15 @@ class Tsv(Sheet):
 
 def render_file(file: FileResult) -> str:
     """A file as it stands in the document of a run, at its place between the others."""
-    return document({"files": [file_fields(file)]}).removeprefix('{\n  "files": [\n').removesuffix("\n  ]\n}\n")
+    return "".join(pieces(file_fields(file), "    "))
 
 
 def render_around(run: RunResult, tally: Tally, files: Iterable[str], warnings: Iterable[str]) -> Iterator[str]:
     """The document of a run, in pieces, around its files as `render_file` has them."""
     report = around(run, tally)
     totals = report.pop("totals")
-    yield document(report).removesuffix("\n}\n") + ",\n"
-    yield from _array("files", files)
-    yield document({"totals": totals}).removeprefix("{").removesuffix("\n}\n") + ",\n"
-    yield from _array("warnings", (f"    {json.dumps(valid(text))}" for text in warnings), end="")
-    last = document(recipe(run)).removeprefix("{")
-    yield "," + last if run.recipe is not None else "\n" + last
-
-
-def _array(key: str, items: Iterable[str], *, end: str = ",") -> Iterator[str]:
-    """An array of texts in a document, under its key."""
-    many = 0
-    for many, item in enumerate(items, 1):
-        yield (f'  "{key}": [\n' if many == 1 else ",\n") + item
-    yield ("\n  ]" if many else f'  "{key}": []') + end
+    report |= {"files": map(Written, files), "totals": totals, "warnings": iter(warnings), **recipe(run)}
+    return together(document(report))
 
 
 def render_last(run: RunResult, tally: Tally, warnings: Iterable[str]) -> Iterator[str]:

@@ -8,11 +8,10 @@ base64 of its bytes as well.
 from __future__ import annotations
 
 import base64
-import json
-import math
 import os
 from collections.abc import Callable, Mapping
 
+from threshcli.report.document import document, line
 from threshcli.report.tally import Tally
 from threshcli.report.terminal import valid
 from threshcli.report.totals import tensors_of, warnings_of
@@ -27,12 +26,12 @@ _VALUES = ("min", "max", "mean", "norm_before", "norm_after")
 
 def render_json(run: RunResult) -> str:
     """The report of a run, indented, with a newline at the end."""
-    return document(_report(run))
+    return "".join(document(_report(run)))
 
 
 def render_info_json(run: RunResult) -> str:
     """What `info` found in the headers, indented, with a newline at the end."""
-    return document(_info(run))
+    return "".join(document(_info(run)))
 
 
 def render_event(file: FileResult, index: int) -> str:
@@ -55,25 +54,24 @@ def render_look(
 ) -> str:
     """What a command that looks at elements has found, indented, with a newline at the end: `shown` is what it tells of
     a tensor beside what every header says, `about` of a file, `totals` of all of them."""
-    return document(
-        {
-            "schema": f"thresh.{run.command}/1",
-            "version": run.version,
-            "command": run.command,
-            "status": run.status,
-            "params": run.params,
-            "files": [{**_looked_at(file, shown), **about(file)} for file in run.files],
-            "totals": {
-                "files": len(run.files),
-                "failed": run.failed,
-                "tensors": sum(item.applied for item in tensors_of(run)),
-                "elements": sum(item.elements for item in tensors_of(run) if item.applied),
-                **totals,
-                "seconds": run.seconds,
-            },
-            "warnings": warnings_of(run),
-        }
-    )
+    found = {
+        "schema": f"thresh.{run.command}/1",
+        "version": run.version,
+        "command": run.command,
+        "status": run.status,
+        "params": run.params,
+        "files": [{**_looked_at(file, shown), **about(file)} for file in run.files],
+        "totals": {
+            "files": len(run.files),
+            "failed": run.failed,
+            "tensors": sum(item.applied for item in tensors_of(run)),
+            "elements": sum(item.elements for item in tensors_of(run) if item.applied),
+            **totals,
+            "seconds": run.seconds,
+        },
+        "warnings": warnings_of(run),
+    }
+    return "".join(document(found))
 
 
 def schema_text() -> str:
@@ -250,31 +248,3 @@ def _name(key: str, name: str | None) -> dict[str, object]:
     except UnicodeEncodeError:  # no name that the system has given
         return {key: name}
     return {key: name, f"{key}_bytes": base64.b64encode(raw).decode("ascii")}
-
-
-def _plain(value: object) -> object:
-    """`value` in JSON's own terms."""
-    match value:
-        case None | bool():
-            return value
-        case int():
-            return int(value)
-        case float():
-            if math.isfinite(value):
-                return float(value)
-            return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-        case Mapping():
-            return {valid(str(key)): _plain(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_plain(item) for item in value]
-    return valid(str(value))
-
-
-def document(value: Mapping[str, object]) -> str:
-    """An object of JSON, indented, with a newline at the end."""
-    return json.dumps(_plain(value), indent=2, allow_nan=False) + "\n"
-
-
-def line(value: Mapping[str, object]) -> str:
-    """The same on one line."""
-    return json.dumps(_plain(value), allow_nan=False) + "\n"

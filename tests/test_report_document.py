@@ -1,0 +1,54 @@
+"""JSON documents, written in pieces."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from threshcli.report.document import Written, document, pieces, together
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20)
+
+
+@given(st.dictionaries(st.text(), VALUES))
+def test_a_document_is_what_json_writes_with_an_indent_of_two(value: dict[str, object]) -> None:
+    """Byte for byte; what JSON has no text for are surrogates, and numbers that are not finite."""
+    assert "".join(document(value)) == json.dumps(value, indent=2) + "\n"
+
+
+@pytest.mark.parametrize("many", [0, 1, 3])
+def test_iterators_are_arrays_that_are_written_as_they_come(many: int) -> None:
+    """Also in what another one brings; nothing is asked for before what stands ahead of it was taken."""
+    asked: list[int] = []
+
+    def items() -> Iterator[dict[str, object]]:
+        for number in range(many):
+            asked.append(number)
+            yield {"number": number, "inner": iter([number, [number]]), "last": {}}
+
+    text = ""
+    for piece in document({"first": 1, "items": items(), "none": iter(())}):
+        assert len(asked) <= text.count('"number"') + 1
+        text += piece
+    plain = [{"number": number, "inner": [number, [number]], "last": {}} for number in range(many)]
+    assert text == json.dumps({"first": 1, "items": plain, "none": []}, indent=2) + "\n"
+
+
+def test_what_is_written_already_stands_as_it_is() -> None:
+    """It was written for its place."""
+    inner = {"a": [1, 2], "b": {}}
+    written = Written("".join(pieces(inner, "    ")))
+    assert "".join(document({"items": iter([written, written])})) == json.dumps({"items": [inner] * 2}, indent=2) + "\n"
+
+
+def test_texts_are_joined_up_to_a_size() -> None:
+    """None is lost, and none waits for more than there is room for."""
+    texts = ["x" * 1000] * 100
+    found = list(together(texts))
+    assert "".join(found) == "".join(texts)
+    assert 1 < len(found) < 10

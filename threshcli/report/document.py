@@ -1,0 +1,113 @@
+"""JSON as it is written: a document, indented, in pieces, so that the whole of it need not be in memory; or a line.
+
+What JSON has no word for is written as text, numbers that are not finite as "NaN", "Infinity" and "-Infinity".
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from itertools import chain
+
+from threshcli.report.terminal import valid
+
+_STEP = "  "
+_TOGETHER = 1 << 15  # characters
+
+
+class Written(str):
+    """The text of a value that has been written, as it stands at its place in a document."""
+
+    __slots__ = ()
+
+
+def document(value: Mapping[str, object]) -> Iterator[str]:
+    """An object, indented, with a newline at the end. What is an iterator in it is an array; what it holds is asked for
+    one by one, as it is written, and may hold such arrays itself."""
+    yield from pieces(value)
+    yield "\n"
+
+
+def pieces(value: object, indent: str = "") -> Iterator[str]:
+    """A value as it stands where the lines are indented so far."""
+    inner = indent + _STEP
+    if isinstance(value, Iterator):
+        return _several("[]", (pieces(item, inner) for item in value), indent)
+    if isinstance(value, Mapping) and any(isinstance(item, Iterator) for item in value.values()):
+        items = (chain((_key(key),), pieces(item, inner)) for key, item in value.items())
+        return _several("{}", items, indent)
+    return iter((_text(value, indent),))
+
+
+def _several(brackets: str, items: Iterable[Iterable[str]], indent: str) -> Iterator[str]:
+    before = brackets[0]
+    for item in items:
+        yield f"{before}\n{indent}{_STEP}"
+        yield from item
+        before = ","
+    yield brackets if before != "," else f"\n{indent}{brackets[1]}"
+
+
+def _text(value: object, indent: str) -> str:
+    if isinstance(value, Written):
+        return value
+    if value is None or isinstance(value, (str, int, float)):
+        return json.dumps(_plain(value))
+    inner = indent + _STEP
+    if isinstance(value, Mapping):
+        return _enclosed("{}", [_key(key) + _text(item, inner) for key, item in value.items()], indent)
+    if isinstance(value, (list, tuple)):
+        return _enclosed("[]", [_text(item, inner) for item in value], indent)
+    return json.dumps(_plain(value))
+
+
+def _enclosed(brackets: str, items: list[str], indent: str) -> str:
+    if not items:
+        return brackets
+    between = f"\n{indent}{_STEP}"
+    return f"{brackets[0]}{between}{f',{between}'.join(items)}\n{indent}{brackets[1]}"
+
+
+def together(texts: Iterable[str]) -> Iterator[str]:
+    """The same texts, some at once: a call of the system for each of thousands takes as long as making it."""
+    waiting, size = list[str](), 0
+    for text in texts:
+        waiting.append(text)
+        size += len(text)
+        if size >= _TOGETHER:
+            yield "".join(waiting)
+            waiting, size = [], 0
+    yield "".join(waiting)
+
+
+@lru_cache(maxsize=256)
+def _key(key: object) -> str:
+    """A key of an object: most of a document's are those of many others."""
+    return f"{json.dumps(valid(str(key)))}: "
+
+
+def line(value: Mapping[str, object]) -> str:
+    """An object on one line, with a newline at the end."""
+    return json.dumps(_plain(value), allow_nan=False) + "\n"
+
+
+def _plain(value: object) -> object:
+    """`value` in JSON's own terms."""
+    match value:
+        case None | bool():
+            return value
+        case str():
+            return valid(value)
+        case int():
+            return int(value)
+        case float():
+            if math.isfinite(value):
+                return float(value)
+            return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+        case Mapping():
+            return {valid(str(key)): _plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_plain(item) for item in value]
+    return valid(str(value))
