@@ -238,16 +238,17 @@ def _same(a: Real, b: Real) -> bool:
 
 @every_set
 @pytest.mark.parametrize("dtype", [dtype for dtype in FLOATS if dtype.itemsize == 1], ids=str)
-def test_changed_is_right_for_every_8_bit_float(name: str, dtype: DType) -> None:
-    """Every code but NaN beside itself and, in turn, beside others near and far."""
-    known = [code for code in range(256) if not reference.is_nan(reference.decode(code, dtype))]
+@pytest.mark.parametrize("nan", [False, True])
+def test_changed_is_right_for_every_8_bit_float(name: str, dtype: DType, nan: bool) -> None:
+    """Every code, with NaN or without, beside itself and, in turn, beside others near and far."""
+    values = [reference.decode(code, dtype) for code in range(256)]
+    known = [code for code in range(256) if nan or not reference.is_nan(values[code])]
+    many = sum(reference.is_nan(values[code]) for code in known)
     with using(name) as k:
-        for shift in range(0, len(known), 17):
+        for shift in (*range(0, len(known), 17), 1):
             turned = known[shift:] + known[:shift]
-            differ = sum(
-                reference.decode(a, dtype) != reference.decode(b, dtype) for a, b in zip(known, turned, strict=True)
-            )
-            assert k.changed(load(k, known, dtype), load(k, turned, dtype), 0) == differ
+            differ = sum(not _same(values[a], values[b]) for a, b in zip(known, turned, strict=True))
+            assert k.changed(load(k, known, dtype), load(k, turned, dtype), many) == differ
 
 
 def test_the_cpu_is_always_there_and_auto_finds_a_device() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests import reference
 from tests.kernel_sets import SETS, every_set, load, using
 from tests.strategies import FLOATS, REAL, blocks, real_dtypes
-from threshcli.dtypes import DTYPES, FLOAT32, FLOAT64, DType
+from threshcli.dtypes import DTYPES, FLOAT16, FLOAT32, FLOAT64, DType
 from threshcli.kernels.base import Block, Kernels, Measure
 from threshcli.tiles import LEAF
 
@@ -66,6 +66,18 @@ def test_each_code_of_8_bits_is_measured(dtype: DType) -> None:
 
 
 @every_set
+@pytest.mark.parametrize("dtype", [FLOAT32, FLOAT16, DTYPES["float8_e5m2"], DTYPES["float8_e4m3fn"]], ids=str)
+def test_nan_hides_neither_extremes_nor_infinities(name: str, dtype: DType) -> None:
+    """Whatever stands beside it, in any order."""
+    codes = [dtype.nan, dtype.nan | dtype.sign, dtype.code(-dtype.top), dtype.code(1), dtype.code(dtype.top)]
+    with using(name) as k:
+        for values in (list(order) for many in (2, 3, 4) for order in itertools.permutations(codes, many)):
+            expected = replace(reference.measure(values, dtype), sums=[], squares=[])
+            _agrees(k.measure(load(k, values, dtype)), expected, 0)
+            k.reset()
+
+
+@every_set
 @pytest.mark.parametrize("precise", [True, False])
 @settings(max_examples=80, deadline=None)
 @given(st.data())
@@ -81,18 +93,18 @@ def test_sums_are_over_finite_values(name: str, precise: bool, data: st.DataObje
 
 @pytest.mark.parametrize("dtype", [FLOAT32, DTYPES["bfloat16"], DTYPES["float8_e4m3fn"], DTYPES["int8"]], ids=str)
 def test_sums_are_taken_leaf_by_leaf(dtype: DType) -> None:
-    """A leaf and a rest; the sums of a leaf do not depend on what follows it."""
+    """A leaf and an odd rest; the sums of a leaf do not depend on what follows it."""
     dice = random.Random(3)
     few = [dtype.code(dice.randrange(dtype.top // 3 or 50, dtype.top // 2 or 100)) for _ in range(197)]
     numbers = [float(reference.decode(code, dtype)) for code in few]
-    starts = range(0, LEAF + 300, LEAF)
-    leaves = [[numbers[index % 197] for index in range(a, min(a + LEAF, LEAF + 300))] for a in starts]
+    starts = range(0, LEAF + 301, LEAF)
+    leaves = [[numbers[index % 197] for index in range(a, min(a + LEAF, LEAF + 301))] for a in starts]
     sums = [math.fsum(leaf) for leaf in leaves]
     squares = [math.fsum(number * number for number in leaf) for leaf in leaves]
     raw = bytes(reference.pack(few, dtype)) * (LEAF // 197 + 3)
     for name, precise in itertools.product(SETS, (True, False)):
         with using(name) as k:
-            found = k.measure(_loaded(k, raw, dtype, LEAF + 300), moments=True, precise=precise)
+            found = k.measure(_loaded(k, raw, dtype, LEAF + 301), moments=True, precise=precise)
             k.reset()
             first = k.measure(_loaded(k, raw, dtype, LEAF), moments=True, precise=precise)
         assert found.sums == pytest.approx(sums, rel=1e-12 if precise else 1e-6), name

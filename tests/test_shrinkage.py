@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -263,3 +264,21 @@ def test_many_elements_of_few_codes_become_what_few_do(rule: str, name: str) -> 
         pieces = [applied(held[first : first + 200]) for first in range(0, len(held), 200)]
         both = [[one for piece in pieces for one in piece[part]] for part in (0, 1)]
         assert list(applied(held)) == both
+
+
+@every_rule
+@pytest.mark.parametrize("name", ["float8_e5m2", "float8_e4m3fnuz", "int8"])
+@pytest.mark.parametrize("to", [FLOAT16, FLOAT64], ids=str)
+def test_long_blocks_of_8_bits_become_what_short_ones_do(rule: str, name: str, to: DType) -> None:
+    """They are looked up two elements at a time, and one may be left."""
+    dtype, k = DTYPES[name], NumpyKernels()
+    slots = [Scalar(Fraction(cut)) for cut in (0.3, 2.0)][: 2 if rule == "firm" else 1]
+
+    def applied(codes: list[int]) -> list[int]:
+        k.reset()
+        with k.session():
+            return unpack(k.store(find(rule)().apply(k, k.load(pack(codes, dtype), dtype), to, *slots).out), to)
+
+    alone = [applied([code])[0] for code in range(256)]
+    held = list(random.Random(5).randbytes((1 << 16) + 1))
+    assert applied(held) == [alone[code] for code in held]

@@ -14,6 +14,7 @@ import numpy as np
 from threshcli.dtypes import BFLOAT16, FLOAT16, DType
 from threshcli.kernels._arena import Arena, Array
 from threshcli.kernels._numpy_convert import NATIVE, native
+from threshcli.kernels._numpy_words import PAIR, every_word, look_up
 from threshcli.tiles import LEAF
 
 _RUN = {True: 1024, False: 256}  # squares (of floats or not) that float32 adds up before float64 takes over: 256 of
@@ -34,14 +35,15 @@ class Extremes(NamedTuple):
     inf: int
 
 
-def extremes(data: Array, dtype: DType) -> Extremes:
+def extremes(data: Array, dtype: DType, arena: Arena) -> Extremes:
     """The extremes of an array."""
     if not data.size:
         return Extremes(None, None, 0, 0)
     if dtype in NATIVE:
         return _native_extremes(data)
     if dtype.is_float:
-        return _bit_extremes(data, dtype)
+        with arena.scratch():
+            return _bit_extremes(data, dtype, arena)
     return Extremes(int(_least(data)), int(_greatest(data)), 0, 0)
 
 
@@ -58,7 +60,7 @@ def _native_extremes(data: Array) -> Extremes:
     return Extremes(low, high, nan, int(np.count_nonzero(np.isinf(data))) if infinite else 0)
 
 
-def _bit_extremes(data: Array, dtype: DType) -> Extremes:
+def _bit_extremes(data: Array, dtype: DType, arena: Arena) -> Extremes:
     """Extremes of a narrow format from extremes of its bits: as signed integers the largest is the largest positive
     value, as unsigned ones the largest is the most negative value; NaN lies beyond either."""
     sign, top = dtype.sign, dtype.top
@@ -71,7 +73,7 @@ def _bit_extremes(data: Array, dtype: DType) -> Extremes:
         negative = largest - sign if largest >= sign else -1
     odd = not dtype.negative_zero and sign and negative >= 0 and bool(np.any(data == sign))
     if positive > top or negative > top or odd:
-        return _bit_extremes_with_nan(data, dtype)
+        return _bit_extremes_with_nan(data, dtype, arena)
     smallest = 0 if positive >= 0 and negative >= 0 and sign else int(data.min())
     high = positive if positive >= 0 else sign - smallest
     low = -negative if negative >= 0 and sign else smallest
@@ -81,10 +83,18 @@ def _bit_extremes(data: Array, dtype: DType) -> Extremes:
     return Extremes(dtype.number(low), dtype.number(high), 0, found)
 
 
-def _bit_extremes_with_nan(data: Array, dtype: DType) -> Extremes:
-    usable = data[~isnan(data, dtype)]
-    found = extremes(usable, dtype)
-    return found._replace(nan=data.size - usable.size)
+def _bit_extremes_with_nan(data: Array, dtype: DType, arena: Arena) -> Extremes:
+    """Extremes where one of the others takes the place of every NaN: to pick them out costs more."""
+    mask = isnan(data, dtype, arena)
+    nan, at = int(np.count_nonzero(mask)), int(np.argmin(mask))
+    if nan == data.size:
+        return Extremes(None, None, nan, 0)
+    usable = np.bitwise_xor(data, data[at], out=arena.take(data.size, data.dtype.str))
+    np.multiply(usable, mask.view(np.uint8), out=usable)
+    np.bitwise_xor(usable, data, out=usable)
+    found = _bit_extremes(usable, dtype, arena)
+    more = nan if dtype.infinite and data[at] & (dtype.sign - 1) == dtype.top else 0
+    return found._replace(nan=nan, inf=found.inf - more)
 
 
 def zero_bits(data: Array, dtype: DType, arena: Arena) -> int:
@@ -99,22 +109,29 @@ def zero_bits(data: Array, dtype: DType, arena: Arena) -> int:
     return int(data.size - np.count_nonzero(rest))
 
 
-def isnan(data: Array, dtype: DType) -> Array:
+def isnan(data: Array, dtype: DType, arena: Arena) -> Array:
     """Where the elements are NaN."""
+    out = arena.take(data.size, np.bool_)
     if dtype in NATIVE:
-        return np.isnan(data)
-    if not dtype.is_float:
-        return np.zeros(data.size, np.bool_)
-    if not dtype.negative_zero:
-        return np.equal(data, dtype.nan)
-    found: Array = data & (dtype.sign - 1) > dtype.top
-    return found
+        np.isnan(data, out=out)
+    elif not dtype.is_float:
+        out[:] = False
+    elif not dtype.negative_zero:
+        np.equal(data, dtype.nan, out=out)
+    else:
+        with arena.scratch():
+            magnitudes = np.bitwise_and(data, dtype.sign - 1, out=arena.take(data.size, data.dtype.str))
+            np.greater(magnitudes, dtype.top, out=out)
+    return out
 
 
 def moments(
     data: Array, dtype: DType, clean: bool, arena: Arena, precise: bool, sums_wanted: bool
 ) -> tuple[list[float], list[float]]:
     """For each leaf the sum of the finite values (0 unless wanted), and of their squares."""
+    if dtype.is_float and dtype.itemsize == 1:
+        squares = _looked_up(data, _pair_sums(dtype, 2), dtype, arena)
+        return _looked_up(data, _pair_sums(dtype, 1), dtype, arena) if sums_wanted else [0.0] * len(squares), squares
     whole = data.size // LEAF * LEAF if clean and not precise else 0
     if dtype in NATIVE and whole:  # what needs no conversion is summed at once
         sums, squares = _quick(data[:whole], dtype, arena, sums_wanted)
@@ -133,6 +150,32 @@ def moments(
             found_one = _exact(data[start : start + LEAF], dtype, clean, sums_wanted)
             sums[number : number + 1], squares[number : number + 1] = [found_one[0]], [found_one[1]]
     return sums, squares
+
+
+def _looked_up(data: Array, table: Array, dtype: DType, arena: Arena) -> list[float]:
+    """For each leaf the sum of what a table has for pairs of elements."""
+    sums: list[float] = []
+    for start in range(0, data.size, _TOGETHER * LEAF):
+        part = data[start : start + _TOGETHER * LEAF]
+        if part.size % PAIR:
+            part = np.append(part, data.dtype.type(dtype.nan))  # which the table has 0 for
+        with arena.scratch():
+            found = arena.take(part.size // PAIR, np.float64)
+            look_up(table, part, PAIR, found, arena)
+            whole = part.size // LEAF * LEAF // PAIR
+            sums += _total(found[:whole].reshape(-1, LEAF // PAIR), axis=1).tolist()
+            if whole < found.size:
+                sums.append(float(_total(found[whole:])))
+    return sums
+
+
+@lru_cache(maxsize=10)
+def _pair_sums(dtype: DType, power: int) -> Array:
+    """For each pair of elements of an 8-bit format, the sum of their finite values to this power."""
+    values = native(every_word(dtype, PAIR), dtype).astype(np.float64).reshape(-1, PAIR)
+    values[~np.isfinite(values)] = 0
+    sums: Array = (values**power).sum(axis=1)
+    return sums
 
 
 def _is_safe(square: float, dtype: DType) -> bool:

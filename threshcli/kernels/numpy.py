@@ -160,7 +160,7 @@ class NumpyKernels(NumpyPairs):
         return out
 
     def isnan(self, x: Block) -> Mask:
-        return measuring.isnan(x.data, x.dtype)
+        return measuring.isnan(x.data, x.dtype, self._arena)
 
     def invert(self, mask: Mask) -> Mask:
         return np.logical_not(mask, out=self._arena.take(mask.size, np.bool_))
@@ -245,7 +245,7 @@ class NumpyKernels(NumpyPairs):
         return self._tables.looked_up(x, make, key) if self._tables.serve(x) else make(x)
 
     def measure(self, x: Block, *, moments: bool = False, precise: bool = True) -> Measure:
-        found = measuring.extremes(x.data, x.dtype)
+        found = measuring.extremes(x.data, x.dtype, self._arena)
         zeros = 0
         if found.low is not None and found.high is not None and found.low <= 0 <= found.high:
             zeros = self.zeros(x)
@@ -265,14 +265,16 @@ class NumpyKernels(NumpyPairs):
         return measuring.moments(x.data, x.dtype, clean, self._arena, precise, sums)
 
     def changed(self, x: Block, y: Block, nan: int) -> int:
-        if nan or x.dtype is not y.dtype or not x.dtype.is_float or x.dtype in NATIVE:
+        if x.dtype is not y.dtype or not x.dtype.is_float or x.dtype in NATIVE:
             return super().changed(x, y, nan)
-        with self._arena.scratch():  # on the bits: equal, or zeros of both signs
+        with self._arena.scratch():  # on the bits: equal, or zeros of both signs, or NaN
             equal = np.equal(x.data, y.data, out=self._arena.take(x.data.size, np.bool_))
             if x.dtype.negative_zero:
                 union = np.bitwise_or(x.data, y.data, out=self._arena.take(x.data.size, x.data.dtype))
                 zeros = np.equal(union, x.dtype.sign, out=self._arena.take(x.data.size, np.bool_))
                 np.logical_or(equal, zeros, out=equal)
+            if nan:
+                np.logical_or(equal, self.both(self.isnan(x), self.isnan(y)), out=equal)
             return int(x.data.size - np.count_nonzero(equal))
 
 
