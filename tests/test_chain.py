@@ -96,7 +96,7 @@ def assert_again(made: Path, source: Path) -> None:
 
 
 @given(st.sampled_from([item for item in REAL if item.name != "float8_e8m0fnu"]).flatmap(blocks_of), steps(first=True))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_what_one_rule_has_made_is_made_again_by_what_is_noted(data: tuple[DType, list[int]], step: Options) -> None:
     """Of any dtype and with any options."""
     with TemporaryDirectory() as name:
@@ -107,7 +107,7 @@ def test_what_one_rule_has_made_is_made_again_by_what_is_noted(data: tuple[DType
 
 
 @given(cases())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_a_chain_writes_what_its_steps_write_one_after_the_other(case: tuple[DType, list[int], list[Options]]) -> None:
     """And refuses what one of them refuses."""
     dtype, codes, chain = case

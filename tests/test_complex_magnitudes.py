@@ -38,7 +38,7 @@ def sized(name: str, found: list[int], dtype: DType) -> list[int]:
 
 
 @every_dtype
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_a_magnitude_is_within_what_is_stated_of_the_true_one(dtype: DType, data: st.DataObject) -> None:
     """The same bits in every set of kernels, NaN apart: of these there are many."""

@@ -120,7 +120,7 @@ def test_what_numpy_cannot_store_is_refused_with_a_hint(dtype: str, tmp_path: Pa
     )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_mutated_files_give_nothing_but_our_own_errors(data: st.DataObject, tmp_path: Path) -> None:
     """Bytes changed, cut or put in anywhere in the header."""

@@ -115,7 +115,7 @@ def test_a_file_cut_anywhere_is_refused() -> None:
             read(data[:size])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.data())
 def test_changed_bytes_give_a_file_or_our_own_error(draw: st.DataObject) -> None:
     """Anywhere in the archive, or in its pickle with the checksum put right."""

@@ -161,7 +161,7 @@ def test_two_tensors_of_one_path_keep_apart_where_nesting_is_lost(tmp_path: Path
     assert list(read_codes(tmp_path / "y.safetensors")) == ["a.b", "a.b#2"]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_mutated_files_give_nothing_but_our_own_errors(data: st.DataObject, tmp_path: Path) -> None:
     """Bytes changed, cut or put in anywhere in the header."""

@@ -159,7 +159,7 @@ def test_the_residual_and_the_output_add_up_to_the_input(tmp_path: Path) -> None
     assert not np.isnan(left).any()
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_map_may_broadcast_as_numpy_does(data: st.DataObject, tmp_path: Path) -> None:
     """Any shape that broadcasts, in either memory order, of another dtype than the tensor's."""

@@ -41,7 +41,7 @@ every_rule = pytest.mark.parametrize("name", RULES)
 
 
 @every_rule
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_numbers(name: str, folder: Path, data: st.DataObject) -> None:
     rule = RULES[name]
@@ -52,7 +52,7 @@ def test_numbers(name: str, folder: Path, data: st.DataObject) -> None:
 
 
 @every_rule
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(data=st.data())
 def test_maps_of_any_dtype(name: str, folder: Path, data: st.DataObject) -> None:
     rule = RULES[name]
@@ -74,7 +74,7 @@ def _magnitude(item: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", [name for name, rule in RULES.items() if rule[2] == ("threshold",)])
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_thresholds_that_are_worked_out(name: str, folder: Path, data: st.DataObject) -> None:
     rule = RULES[name]
@@ -85,7 +85,7 @@ def test_thresholds_that_are_worked_out(name: str, folder: Path, data: st.DataOb
 
 
 @pytest.mark.parametrize("name", ["binary", "gradient", "soft"])
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(data=st.data())
 def test_thresholds_along_an_axis(name: str, folder: Path, data: st.DataObject) -> None:
     rule, x = RULES[name], data.draw(st.sampled_from(FLOATS).flatmap(tensors))
@@ -101,7 +101,7 @@ def test_thresholds_along_an_axis(name: str, folder: Path, data: st.DataObject) 
 
 
 @pytest.mark.parametrize("name", LEVELS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_levels_of_numbers_and_of_sources(name: str, folder: Path, data: st.DataObject) -> None:
     options, flags = LEVELS[name]
@@ -112,7 +112,7 @@ def test_levels_of_numbers_and_of_sources(name: str, folder: Path, data: st.Data
     agree(folder, ("levels", t.levels, ("threshold",), options, flags), x, given, ["-t", spec])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_levels_of_maps(folder: Path, data: st.DataObject) -> None:
     x = data.draw(st.sampled_from(FLOATS + WHOLE).flatmap(tensors))

@@ -67,7 +67,7 @@ def agree(name: str, x: torch.Tensor, values: list[Any], folder: Path) -> None:
 
 
 @every_rule
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_numbers(name: str, tmp_path: Path, data: st.DataObject) -> None:
     values = st.lists(st.sampled_from([0, 0.1, 1, 2.5, 5, 1e-9, 3e38]), min_size=2, max_size=2).map(sorted)
@@ -75,7 +75,7 @@ def test_numbers(name: str, tmp_path: Path, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("name", ["gradient", "soft"])
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_thresholds_that_are_worked_out(name: str, tmp_path: Path, data: st.DataObject) -> None:
     agree(name, data.draw(tensors()), [data.draw(st.sampled_from(SPECS))], tmp_path)

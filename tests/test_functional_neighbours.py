@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("agree")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_the_largest_of_neighbours(folder: Path, data: st.DataObject) -> None:
     x = data.draw(st.sampled_from(FLOATS + WHOLE).flatmap(tensors))
@@ -43,7 +43,7 @@ def test_the_largest_of_neighbours(folder: Path, data: st.DataObject) -> None:
     agree(folder, ("nm", lambda x: t.nm_sparsify(x, n, m, **options), (), {}, []), x, [], list(flags))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_what_is_connected(folder: Path, data: st.DataObject) -> None:
     x = data.draw(st.sampled_from(FLOATS + WHOLE).flatmap(tensors))
@@ -58,7 +58,7 @@ def test_what_is_connected(folder: Path, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("name", ["binary", "variable", "gradient", "soft"])
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(data=st.data())
 def test_thresholds_from_windows(name: str, folder: Path, data: st.DataObject) -> None:
     rule, x = RULES[name], data.draw(st.sampled_from(FLOATS + WHOLE).flatmap(tensors))

@@ -73,7 +73,7 @@ def spiral(rows: int, columns: int) -> Array:
     return out
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_components_of_masks_of_any_rank_density_and_slab(data: st.DataObject) -> None:
     rank = data.draw(st.integers(0, 4))

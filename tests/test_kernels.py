@@ -100,7 +100,7 @@ def test_empty_and_one_element_blocks_work(name: str, dtype: DType, many: int) -
 
 
 @every_set
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_within_is_an_interval_of_keys(name: str, data: st.DataObject) -> None:
     """NaN lies in none; magnitudes are those of the numbers, also of the least integer."""
@@ -131,7 +131,7 @@ def test_within_is_right_for_every_code_of_narrow_dtypes(dtype: DType, magnitude
 
 
 @every_set
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_compare_with_a_number_is_exact(name: str, data: st.DataObject) -> None:
     """For every dtype, operator and number, those beyond the dtype's range included; floats see it rounded."""
@@ -148,7 +148,7 @@ def _cuts() -> st.SearchStrategy[Real]:
 
 
 @every_set
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_between_is_both_comparisons(name: str, data: st.DataObject) -> None:
     """With two numbers, or a number and a map."""
@@ -169,7 +169,7 @@ def test_between_is_both_comparisons(name: str, data: st.DataObject) -> None:
 
 
 @every_set
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=9))
 def test_masks_are_sets_of_elements(name: str, pairs: list[tuple[bool, bool]]) -> None:
     """invert, both, count and first are what they say."""
@@ -216,7 +216,7 @@ def test_where_encodes_numbers_and_casts_blocks(name: str) -> None:
 
 
 @every_set
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(st.data())
 def test_changed_counts_values_that_differ(name: str, data: st.DataObject) -> None:
     """Between any two dtypes; NaN equals NaN and -0.0 equals 0.0."""

@@ -70,7 +70,7 @@ def _check(
 
 
 @every_set
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_maps_are_compared_as_numbers_are(name: str, data: st.DataObject) -> None:
     """Any codes of any two dtypes."""

@@ -58,7 +58,7 @@ def _differing(values: list[int], found: list[int], expected: list[int]) -> list
 
 
 @every_set
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_any_value_is_cast_as_the_nearest(name: str, data: st.DataObject) -> None:
     """Any codes of any two dtypes."""
@@ -114,7 +114,7 @@ def test_a_limit_is_rounded_inwards_and_held_in_range(dtype: DType, up: bool) ->
 
 
 @every_set
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data())
 def test_any_limit_is_the_nearest_whole_number_inwards(name: str, data: st.DataObject) -> None:
     """Any codes but NaN of any two dtypes."""

@@ -44,7 +44,7 @@ def answers(name: str, rule: Rule, found: list[int], dtype: DType, out: DType, c
 
 @pytest.mark.parametrize("name", COMPARING)
 @every_dtype
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_a_rule_makes_the_same_of_complex_elements(name: str, dtype: DType, data: st.DataObject) -> None:
     """NaN of shrinkage apart, which is some NaN."""

@@ -42,7 +42,7 @@ def _number(code: int) -> float:
 
 
 @every_set
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_extremes_and_counts_leave_out_nan_only(name: str, data: st.DataObject) -> None:
     """For every dtype, with infinities and both zeros."""
@@ -79,7 +79,7 @@ def test_nan_hides_neither_extremes_nor_infinities(name: str, dtype: DType) -> N
 
 @every_set
 @pytest.mark.parametrize("precise", [True, False])
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.data())
 def test_sums_are_over_finite_values(name: str, precise: bool, data: st.DataObject) -> None:
     """NaN and infinities count as nothing."""

@@ -34,7 +34,7 @@ def levelled(x: Array, folder: Path, *options: object) -> tuple[Array, Ran]:
     return np.load(folder / "y.npy"), ran
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_levels_are_counted_exactly_in_every_dtype(data: st.DataObject, tmp_path: Path) -> None:
     """Any bits by numbers and by maps of float64 among them, strictly or not."""

@@ -97,7 +97,7 @@ def test_every_group_of_few_values_is_ranked_as_it_should(n: int, m: int) -> Non
     assert (along == found.T).all()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(data=st.data())
 def test_groups_of_any_size_along_any_axis(data: st.DataObject) -> None:
     """Large groups are sorted, small ones compared; the last may be short."""

@@ -27,7 +27,7 @@ class Memory:
         self.longest = max(self.longest, len(buffer))
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_view_is_read_as_numpy_sees_it(data: st.DataObject, monkeypatch: pytest.MonkeyPatch) -> None:
     """Transposed, sliced, broadcast views; any range of elements; limits so small that every way is taken."""

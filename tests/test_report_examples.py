@@ -20,7 +20,7 @@ KINDS: tuple[Kind, ...] = ("table", "json", "ndjson", "tsv", "none")
 UNRUN: dict[str, Any] = dict.fromkeys(
     ("selected", "kept", "changed", "zeros_before", "zeros_after", "nan", "inf", "min", "max", "mean")
 )
-UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+UNHURRIED = settings(suppress_health_check=[HealthCheck.too_slow])
 """A busy machine is no reason for a law to fail."""
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 

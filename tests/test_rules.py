@@ -150,7 +150,7 @@ def specials(dtype: DType) -> list[int]:
     return codes + ([dtype.nan, dtype.sign, dtype.nan | dtype.sign] if dtype.is_float else [])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_a_rule_may_be_applied_piece_by_piece(data: st.DataObject) -> None:
     """The concatenation law: apply(cat(a, b)) == cat(apply(a), apply(b)). Rules that look sideways hold it with the

@@ -76,7 +76,7 @@ def exactly(value: Real) -> str:
     return f"{value.numerator * 5**scale}e-{scale}"
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_elements_by_any_thresholds_are_the_formula_rounded_operation_by_operation(
     data: st.DataObject, tmp_path: Path

@@ -64,7 +64,7 @@ def rounded(total: Fraction) -> float:
 @pytest.mark.parametrize("dtype", REAL, ids=str)
 @pytest.mark.parametrize("gathered", [True, False], ids=["gathered", "by digits"])
 @given(data=st.data())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_it_is_that_of_exact_fractions(dtype: DType, gathered: bool, data: st.DataObject) -> None:
     """Of any codes, through any lens, masked or not, in any stretches and any order."""
     codes = data.draw(blocks(dtype, most=16))

@@ -150,7 +150,7 @@ with np.errstate(all="ignore"):
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("mask", [None, population], ids=["all", "some"])
 @given(cuts=st.sets(st.integers(1, 4)))
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 def test_neither_stretches_nor_their_order_change_a_count(name: str, mask: Array | None, cuts: set[int]) -> None:
     data, dtype = KINDS[name], DTYPES[name]
     whole = told(data, dtype, mask=mask)

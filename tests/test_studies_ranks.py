@@ -53,7 +53,7 @@ def expected(values: list[Real]) -> Ranking:
 @pytest.mark.parametrize("dtype", REAL, ids=str)
 @pytest.mark.parametrize("name", WAYS)
 @given(data=st.data())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_every_rank_is_that_of_sorted_values(dtype: DType, name: str, data: st.DataObject) -> None:
     """Of any codes, NaN, infinities and both zeros among them, through any lens, masked or not."""
     codes = data.draw(blocks(dtype, most=24))

@@ -125,7 +125,7 @@ population[LEAF : 2 * LEAF] = False
 @pytest.mark.parametrize("lens", [VALUE, MAGNITUDE, Lens(centre=0.1)], ids=str)
 @pytest.mark.parametrize("mask", [None, population], ids=["all", "some"])
 @given(cuts=st.sets(st.integers(1, 4)))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_neither_stretches_nor_their_order_change_a_bit(lens: Lens, mask: Array | None, cuts: set[int]) -> None:
     whole = told(many, FLOAT32, lens, mask)
     parts = in_stretches(summary(lens), many, FLOAT32, [cut * LEAF for cut in cuts], mask)

@@ -34,7 +34,7 @@ def count_of(codes: list[int], dtype: DType, value: Real) -> int:
 
 @pytest.mark.parametrize("dtype", REAL, ids=str)
 @given(data=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_it_is_just_after_the_equal_element_of_that_ordinal(dtype: DType, data: st.DataObject) -> None:
     """Of any codes, through any lens, masked or not."""
     few = data.draw(blocks(dtype, most=4))

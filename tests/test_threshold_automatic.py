@@ -45,7 +45,7 @@ BELLS = np.append(np.random.default_rng(1).normal(-1, 0.5, 150_000), np.random.d
 
 @pytest.mark.parametrize("text", ALL)
 @given(cuts=st.sets(st.integers(1, 3)), kind=st.sampled_from(["int32", "float64"]))
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 def test_neither_stretches_nor_their_order_change_a_threshold(text: str, cuts: set[int], kind: str) -> None:
     data = (BELLS * 1000).astype(kind)
     whole = solved(text, data)

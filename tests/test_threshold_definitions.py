@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.test_threshold_automatic import solved, value
@@ -114,7 +114,6 @@ def li(counts: Array, values: Array, tolerance: float) -> float:
 
 
 @given(counts=histograms, classes=st.integers(2, 5))
-@settings(deadline=None)
 def test_multiotsu_is_the_best_of_all_cuts(counts: list[int], classes: int) -> None:
     """Against every choice there is; ties that only rounding breaks are left to it."""
     held = [place for place, count in enumerate(counts) if count]

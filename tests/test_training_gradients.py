@@ -36,7 +36,7 @@ def command(folder: Path, grads: dict[str, Tensor], spec: object, *more: object)
 
 
 @pytest.mark.parametrize("scope", ["tensor", "global"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 1 << 30), spec=st.sampled_from(SPECS), dtype=st.sampled_from(DTYPES))
 def test_gradients_are_those_of_the_command(
     scope: Any, seed: int, spec: Any, dtype: torch.dtype, tmp_path_factory: pytest.TempPathFactory

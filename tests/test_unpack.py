@@ -28,7 +28,7 @@ from threshcli.tiles import View, row_major, tiles
 
 KINDS = [DTYPES[name] for name in sorted(set(CODES) - {"float8_e8m0fnu", "complex64"})]
 SHAPES = st.lists(st.integers(0, 9), max_size=4).map(tuple)
-LENIENT = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+LENIENT = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 
 
 def codes_of(dtype: DType, count: int, seed: int) -> list[int]:

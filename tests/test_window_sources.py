@@ -106,7 +106,7 @@ def test_every_rule_compares_with_them(spec: str, folder: Path) -> None:
         close(np.load("y.npy")[sure], wanted[sure])
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     spec=st.sampled_from([*SPECS, "niblack:9x3", "local-gaussian:1x5"]),
     shape=st.tuples(st.integers(1, 60), st.integers(1, 60)),

@@ -130,7 +130,7 @@ def test_what_cannot_be_used_leaves_the_window(
     assert np.isnan(local_map(x, made, usable=np.zeros(shape, bool))).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     method=st.sampled_from(METHODS),
     shape=st.lists(st.integers(1, 14), min_size=1, max_size=3),

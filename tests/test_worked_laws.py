@@ -112,7 +112,7 @@ def test_containers_change_nothing(spec: str, tmp_path: Path) -> None:
         assert bits(found[name]) == bytes(pack(codes, dtype)), name
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data(), dtype=st.sampled_from(REAL), spec=st.sampled_from(["p50", "p33.3", "top3", "top50%", "zero70%"]))
 def test_any_shards_of_any_data_share_one_threshold(
     data: st.DataObject, dtype: DType, spec: str, tmp_path_factory: pytest.TempPathFactory
