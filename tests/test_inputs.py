@@ -15,9 +15,10 @@ import pytest
 import threshcli
 from tests.harness import listed, refused, thresh
 from threshcli.errors import InputError, UsageError
-from threshcli.plan.inputs import Input, Inputs, Places, Search, Shard, confined, gather
+from threshcli.plan.inputs import Files, Inputs, Search, Shard, confined, gather
 from threshcli.plan.inputs import listed as names_in
 from threshcli.plan.names import display_name
+from threshcli.plan.places import Places
 
 TREE = ("b.npy", "a.npy", "sub/c.npy", "sub/deep/d.NPY", "sub-x/e.npy", "readme.txt", ".hidden.npy", ".git/f.npy")
 
@@ -262,6 +263,6 @@ def test_python_takes_folders_too(tree: Path) -> None:
 
 
 def test_a_share_of_plain_values() -> None:
-    inputs = Inputs([Input(name, name) for name in "abcde"], Shard(1, 2))
+    inputs = Inputs(Files("abcde"), Shard(1, 2))
     assert (inputs.paths, inputs.share([1, 2, 3]), inputs.is_part) == (["b", "d"], [2], True)
     assert issubclass(InputError, ValueError)

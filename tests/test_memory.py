@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import sys
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +13,8 @@ import pytest
 
 from tests.harness import peak, thresh
 from threshcli.errors import ThreshError
+from threshcli.plan.inputs import gather
+from threshcli.plan.names import Job, Names
 
 FEW, MANY = 1000, 3000
 
@@ -45,6 +49,19 @@ def garbage() -> Iterator[list[object]]:
     gc.enable()
 
 
+def test_of_each_input_there_is_little_more_than_its_name() -> None:
+    """No more than 32 bytes; nor is there much more for as long as names are compared."""
+    many, name = 20_000, "some-folder/{:06}.npy"
+    tracemalloc.start()
+    jobs = Names(out_dir="out").jobs(gather(name.format(number) for number in range(many)))
+    kept, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert jobs[-1] == Job(name.format(many - 1), f"out/{many - 1:06}.npy")
+    each = sys.getsizeof(name.format(0))
+    assert kept < many * (each + 32)
+    assert most < many * (each + 96)
+
+
 @pytest.mark.parametrize("kind", ["table", "json"])
 def test_memory_does_not_grow_with_the_number_of_files(
     kind: str, listing: Callable[[int], Path], tmp_path: Path
@@ -52,7 +69,7 @@ def test_memory_does_not_grow_with_the_number_of_files(
     """Each with a warning, they take no more than a few of them but for their names."""
     words = ("binary", "-t", "0.5", "-O", tmp_path / "out", "--overwrite", "--report", kind, "--files-from")
     few, many = (peak(*words, listing(count)) for count in (FEW, MANY))
-    assert many < few + 4000, "KiB"
+    assert many < few + 3500, "KiB"
 
 
 def test_memory_does_not_grow_with_the_number_of_files_that_fail(

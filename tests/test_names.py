@@ -143,3 +143,19 @@ def test_ten_thousand_outputs_are_settled_from_names_alone(monkeypatch: pytest.M
     inputs = gather([f"data/{number}.npy" for number in range(10_000)], Search())
     assert len(Names(out_dir="out").jobs(inputs)) == 10_000
     assert len(asked) == 2
+
+
+@pytest.mark.parametrize("alike", [False, True])
+def test_names_are_compared_as_they_are_whatever_their_hashes(alike: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are the same are refused, and no others where all have one hash."""
+    if alike:
+        monkeypatch.setattr("threshcli.plan.places.hash", lambda text: 7, raising=False)
+    for name in ("a.npy", "b.npy", "out/a.npy"):
+        Path(name).parent.mkdir(exist_ok=True)
+        np.save(name, np.ones(3))
+    words = ("hard", "-t", "1", "-n", "--overwrite", "-O", "out")
+    assert thresh(*words, "a.npy", "b.npy").status == 0
+    refused(thresh(*words, "b.npy", "a.npy", "./a.npy"), 2, "a.npy and ./a.npy are the same file")
+    refused(thresh(*words, "b.npy", "data/x.npy", "data/one/x.npy"), 2, "data/x.npy and data/one/x.npy would both be")
+    refused(thresh(*words, "b.npy", "a.npy", "out/a.npy", "--keep-tree"), 2, "out/a.npy is the output of a.npy, and an")
+    assert thresh("hard", "-t", "1", "--in-place", "a.npy", "b.npy", "out/a.npy").status == 0

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
@@ -84,9 +85,7 @@ class Reporting:
         if self.path is None:
             return
         here, there = os.path.abspath(self.path), _identity(self.path)  # noqa: PTH100 - as names are compared elsewhere
-        paths = [path for job in jobs for path in touched(job)]
-        paths += [sidecar_of(job.output) for job in jobs if sidecars and job.output is not None]
-        for path in paths:
+        for path in chain.from_iterable(_places(job, sidecars) for job in jobs):
             if os.path.abspath(path) == here or (there is not None and _identity(path) == there):  # noqa: PTH100
                 raise OutputError("is an input or output of this call", hint="give it another name", file=self.path)
 
@@ -189,6 +188,13 @@ def report_file(path: str, *, replace: bool) -> Iterator[Callable[[str], None]]:
         target.commit()
     finally:
         target.discard()
+
+
+def _places(job: Job, sidecars: bool) -> Iterator[str]:
+    """The files that a job reads or writes."""
+    yield from touched(job)
+    if sidecars and job.output is not None:
+        yield sidecar_of(job.output)
 
 
 def _identity(path: str) -> tuple[int, int] | None:

@@ -158,7 +158,7 @@ def _wants_progress(given: Mapping[str, Any]) -> bool:
 
 def _total(jobs: Sequence[Job]) -> int:
     total = 0
-    for path in [path for job in jobs for path in members(job.input)]:
+    for path in (path for job in jobs for path in members(job.input)):
         try:
             total += os.stat(path).st_size  # noqa: PTH116 - a name that is no path is told later, by its own turn
         except (OSError, ValueError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from threshcli.engine.abreast import ABREAST, Steps, abreast
@@ -38,29 +38,30 @@ class Share(NamedTuple):
     sizes: Sequence[int] = ()
 
 
-def shares(jobs: Sequence[Job], workers: int, *, alone: bool = False) -> Iterator[Share]:
+def shares(jobs: Iterable[Job], workers: int, *, alone: bool = False) -> Iterator[Share]:
     """The files of a call in shares; an index has one for itself, and so has each file if they are to go `alone`."""
-    start, sizes, room = 0, list[int](), _MOST_BYTES
+    start, waiting, sizes, room = 0, list[Job](), list[int](), _MOST_BYTES
     most, later = (1, 1) if alone else (_FIRST_FILES, _MOST_FILES)
     for number, job in enumerate(jobs):
         size = _size(job.input)
         if size is not None:
+            waiting.append(job)
             sizes.append(size)
             room -= size
         if sizes and (size is None or len(sizes) == most or room <= 0):
-            yield _cut(jobs, start, sizes, workers)
-            start, sizes, most, room = start + len(sizes), [], later, _MOST_BYTES
+            yield _share(start, waiting, sizes, workers)
+            start, waiting, sizes, most, room = start + len(sizes), [], [], later, _MOST_BYTES
         if size is None:
-            yield Share(number, jobs[number : number + 1])
+            yield Share(number, [job])
             start = number + 1
     if sizes:
-        yield _cut(jobs, start, sizes, workers)
+        yield _share(start, waiting, sizes, workers)
 
 
-def _cut(jobs: Sequence[Job], start: int, sizes: Sequence[int], workers: int) -> Share:
+def _share(start: int, jobs: Sequence[Job], sizes: Sequence[int], workers: int) -> Share:
     """A run of small files; for this process if it is not worth copying that."""
     several = len(sizes) > 1 and (len(sizes) >= _LEAST_FILES or sum(sizes) >= _LEAST_BYTES)
-    return Share(start, jobs[start : start + len(sizes)], sizes if several and workers > 1 else ())
+    return Share(start, jobs, sizes if several and workers > 1 else ())
 
 
 def _size(path: str) -> int | None:

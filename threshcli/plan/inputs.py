@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import os
 import re
-import stat
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, overload
 
 from threshcli import containers
 from threshcli.errors import InputError, UsageError
 from threshcli.plan.index import is_index, members
+from threshcli.plan.places import Marks, Places
 from threshcli.storage.spool import STDIN
 
 _ODD = re.compile(r"(^|/)[./]|/$")  # where a path may have steps that are none, or lead elsewhere
@@ -33,6 +34,43 @@ class Input(NamedTuple):
 
     path: str
     rel: str
+
+
+class Files(Sequence[Input]):
+    """Inputs in order. Of each there is its path and how much of that leads to the folder that it was found in: those
+    of a batch are many."""
+
+    def __init__(self, paths: Iterable[str] = ()) -> None:
+        self.paths = list(paths)
+        self._below = array("l", bytes(array("l").itemsize * len(self.paths)))
+
+    def add(self, path: str, below: int = 0) -> None:
+        """One more: a plain argument, or what is in a folder whose name takes so many characters of its path."""
+        self.paths.append(path)
+        self._below.append(below)
+
+    def sort(self, places: Places) -> None:
+        """Put them into the order of their places."""
+        order = sorted(range(len(self)), key=lambda number: os.fsencode(places.of(self.paths[number])))
+        self.paths = [self.paths[number] for number in order]
+        self._below = array("l", [self._below[number] for number in order])
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @overload
+    def __getitem__(self, at: int) -> Input: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Files: ...
+
+    def __getitem__(self, at: int | slice) -> Input | Files:
+        if isinstance(at, slice):
+            part = Files()
+            part.paths, part._below = self.paths[at], self._below[at]
+            return part
+        path, below = self.paths[at], self._below[at]
+        return Input(path, path[below:] if below else confined(path))
 
 
 class Shard(NamedTuple):
@@ -53,7 +91,7 @@ class Shard(NamedTuple):
 class Inputs(NamedTuple):
     """All inputs that are meant, each once, and which share of them is this call's."""
 
-    files: Sequence[Input]
+    files: Files
     shard: Shard | None = None
 
     @property
@@ -64,7 +102,7 @@ class Inputs(NamedTuple):
     @property
     def paths(self) -> list[str]:
         """The paths of this call's own share."""
-        return [item.path for item in self.share(self.files)]
+        return list(self.share(self.files.paths))
 
     def share(self, items: Sequence[_T]) -> Sequence[_T]:
         """This call's share of something that there is for each input."""
@@ -79,34 +117,6 @@ class Inputs(NamedTuple):
             )
 
 
-class Places:
-    """Where paths lead. A folder is resolved once, whatever the number of files in it."""
-
-    def __init__(self) -> None:
-        self._folders: dict[str, str] = {}
-
-    def of(self, path: str) -> str:
-        """The path by which all spellings of it are known: links to the file stay what they are."""
-        folder, _, name = path.rpartition("/")
-        if not folder or folder[-1] == "/":
-            folder, name = os.path.split(path)
-        if name in ("", ".", ".."):
-            return os.path.realpath(path)
-        real = self._folders.get(folder)
-        if real is None:
-            real = self._folders[folder] = os.path.join(os.path.realpath(folder), "")
-        return real + name
-
-    def target(self, path: str) -> tuple[str, bool]:
-        """The same, through links to the file, and whether anything is there."""
-        place = self.of(path)
-        try:
-            found = os.lstat(place)
-        except (OSError, ValueError):
-            return place, False
-        return (os.path.realpath(place), os.path.exists(place)) if stat.S_ISLNK(found.st_mode) else (place, True)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
     """Which files of a folder are meant: in the folders within it as well (`recursive`); those whose names match one of
@@ -117,22 +127,23 @@ class Search:
     patterns: Sequence[str] = ()
     besides: str | None = None
 
-    def within(self, folder: str) -> Iterator[Input]:
+    def within(self, folder: str) -> Iterator[str]:
         """The files of a folder, in order. A folder that cannot be listed stands for itself, to fail in its turn."""
         start = len(os.path.join(folder, ""))
-        waiting = [(folder, True)]
+        folders, waiting = {folder}, [folder]
         while waiting:
-            path, is_folder = waiting.pop()
-            if not is_folder:
-                yield Input(path, path[start:])
+            path = waiting.pop()
+            if path not in folders:
+                yield path
                 continue
+            folders.remove(path)
             try:
-                waiting += reversed(self._listed(path, start))
+                waiting += reversed(self._listed(path, start, folders))
             except OSError:
-                yield Input(path, path[start:])
+                yield path
 
-    def _listed(self, folder: str, start: int) -> list[tuple[str, bool]]:
-        """What of a folder's own entries is meant, sorted, and whether it is a folder."""
+    def _listed(self, folder: str, start: int, folders: set[str]) -> list[str]:
+        """What of a folder's own entries is meant, sorted; those that are `folders` are put with them."""
         found = []
         with os.scandir(folder) as entries:
             for entry in entries:
@@ -140,10 +151,11 @@ class Search:
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     if self.recursive and not self._is_besides(entry):
-                        found.append((entry.path, True))
+                        folders.add(entry.path)
+                        found.append(entry.path)
                 elif self._matches(entry, start) and _is_file(entry):
-                    found.append((entry.path, False))
-        return sorted(found, key=lambda item: os.fsencode(item[0]))
+                    found.append(entry.path)
+        return sorted(found, key=os.fsencode)
 
     def _matches(self, entry: os.DirEntry[str], start: int) -> bool:
         """Patterns with a / in them are for the path below the folder, others for the name."""
@@ -174,22 +186,22 @@ def gather(names: Iterable[str], search: Search | None = None, shard: Shard | No
     """The inputs that arguments stand for. UsageError where there are none (of a share there may be), and where a file
     is named twice."""
     search = search or Search()
-    found: list[Input] = []
-    folder: str | None = None
+    found, folder = Files(), None
     for name in names:
         if os.path.isdir(name):
-            folder = name
-            found += search.within(name)
+            folder, below = name, len(os.path.join(name, ""))
+            for path in search.within(name):
+                found.add(path, below)
         else:
-            found.append(Input(name, confined(name)))
+            found.add(name)
     if search.patterns and folder is None and found:
         raise UsageError("--glob chooses files in folders, and no folder is given", hint="name a folder")
     if not found and shard is None:
         raise _nothing(search, folder)
     places = Places()
     if shard is not None:
-        found.sort(key=lambda item: os.fsencode(places.of(item.path)))
-    _check_once(found, places)
+        found.sort(places)
+    _check_once(found.paths, places)
     return Inputs(found, shard)
 
 
@@ -199,8 +211,7 @@ def confined(path: str) -> str:
         return "stdin"
     if "/" not in path or not _ODD.search(path):
         return path
-    kept = "/".join(step for step in os.path.normpath(path).split("/") if step not in ("", ".."))
-    return path if kept == path else kept  # one text less for most of many thousand
+    return "/".join(step for step in os.path.normpath(path).split("/") if step not in ("", ".."))
 
 
 def _nothing(search: Search, folder: str | None) -> UsageError:
@@ -211,14 +222,17 @@ def _nothing(search: Search, folder: str | None) -> UsageError:
     return UsageError(f"{folder} holds no files of these names: {wanted}", hint=hint)
 
 
-def _check_once(found: Sequence[Input], places: Places) -> None:
+def _check_once(paths: Sequence[str], places: Places) -> None:
+    indexes = [path for path in paths if is_index(path)]
+    if not indexes and not Marks(map(places.of, paths)).repeat:
+        return
     known: dict[str, str] = {}
-    for item in found:
-        place = places.of(item.path)
+    for path in paths:
+        place = places.of(path)
         if place in known:
-            raise UsageError(f"{known[place]} and {item.path} are the same file", hint="name each file once")
-        known[place] = item.path
-    for index in [item.path for item in found if is_index(item.path)]:
+            raise UsageError(f"{known[place]} and {path} are the same file", hint="name each file once")
+        known[place] = path
+    for index in indexes:
         for shard in members(index)[:-1]:
             other = known.setdefault(places.of(shard), index)
             if other != index:

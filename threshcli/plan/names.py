@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 from threshcli import containers
 from threshcli.containers.base import Reader
 from threshcli.errors import ThreshError, UsageError
 from threshcli.plan.index import Index, is_index, members, read_index
-from threshcli.plan.inputs import Input, Inputs, Places, confined
+from threshcli.plan.inputs import Files, Input, Inputs
+from threshcli.plan.places import Marks, Places
 from threshcli.storage.spool import STDIN
 from threshcli.storage.streams import STDOUT
 
@@ -29,6 +30,31 @@ class Job(NamedTuple):
     output: str | None
     residual: str | None = None
     whole: str | None = None
+
+
+class Jobs(Sequence[Job]):
+    """The jobs of files, each made when it is asked for: those of a batch are many, and their names are known."""
+
+    def __init__(self, files: Files, make: Callable[[Input, int], Job], numbers: range | None = None) -> None:
+        self._files, self._make = files, make
+        self._numbers = range(len(files)) if numbers is None else numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, at: int) -> Job: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Jobs: ...
+
+    def __getitem__(self, at: int | slice) -> Job | Jobs:
+        if isinstance(at, slice):
+            return Jobs(self._files, self._make, self._numbers[at])
+        return self._make(self._files[self._numbers[at]], self._numbers[at])
+
+    def __iter__(self) -> Iterator[Job]:
+        return (self._make(self._files[number], number) for number in self._numbers)
 
 
 class _Template:
@@ -84,23 +110,22 @@ class Names:
         """The jobs of this call's share of the inputs (or of plain paths), in their order; UsageError where two
         inputs, of any share, would meet on one output, or an output is another's input."""
         if not isinstance(inputs, Inputs):
-            inputs = Inputs([Input(path, confined(path)) for path in inputs])
+            inputs = Inputs(Files(inputs))
         self._check_choice(inputs)
         output = None if self.output is None else _Template(self.output, self.rule)
         residual = None if self.residual is None else _Template(self.residual, self.rule)
         suffix = None if self.to is None else containers.for_output("", self.to, "").extensions[0]
-        jobs = [
-            Job(
-                item.path,
-                _standard(output.filled(item, number) if output is not None else self._output(item, suffix)),
-                _standard(None if residual is None else residual.filled(item, number)),
-            )
-            for number, item in enumerate(inputs.files)
-        ]
-        for job in jobs:
-            if is_index(job.input):
-                self._check_index(job)
-        self._check_meetings(jobs)
+
+        def job(item: Input, number: int) -> Job:
+            into = self._output(item, suffix) if output is None else output.filled(item, number)
+            left = None if residual is None else residual.filled(item, number)
+            return Job(item.path, _standard(into), _standard(left))
+
+        jobs = Jobs(inputs.files, job)
+        for number, path in enumerate(inputs.files.paths):
+            if is_index(path):
+                self._check_index(jobs[number])
+        self._check_meetings(jobs, inputs.files.paths)
         return inputs.share(jobs)
 
     def known(self, job: Job, reader: Reader) -> Job:
@@ -131,7 +156,7 @@ class Names:
             raise UsageError("--keep-tree is for -O", hint="say -O FOLDER, or use a template: -o 'FOLDER/{rel}{ext}'")
         if self.in_place and self.to is not None:
             raise UsageError("--in-place keeps the format", hint="use -o or -O with --to")
-        if self.in_place and any(item.path in STDIN for item in inputs.files):
+        if self.in_place and any(path in STDIN for path in inputs.files.paths):
             raise UsageError("standard input cannot be replaced", hint="say -o FILE, or -o - for standard output")
         for option, template in (("-o", self.output), ("--residual", self.residual)):
             if template is not None and len(inputs.files) > 1 and not _FIELD.search(template):
@@ -170,28 +195,42 @@ class Names:
         name = item.rel if self.keep_tree else os.path.basename(_named(item.path))
         return os.path.join(self.out_dir, name if suffix is None else os.path.splitext(name)[0] + suffix)
 
-    def _check_meetings(self, jobs: Sequence[Job]) -> None:
-        places = Places()
-        taken: dict[str, str] = {}
-        there: dict[str, tuple[str, str]] = {}
+    def _ends(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, str]]:
+        """What the jobs write, and under which names they may."""
         for job in jobs:
             for path in (*self._outputs(job), job.residual, *_shards(job)):
-                if path is None:
-                    continue
-                place, exists = places.target(path)
-                if place in taken:
-                    raise self._meeting(taken[place], job.input, path)
-                taken[place] = job.input
-                if exists and not self.in_place:
-                    there[place] = job.input, path
-        if not there:
-            return
-        for read, name in [(job.input, name) for job in jobs for name in members(job.input)]:
-            maker, path = there.get(places.target(name)[0], (read, ""))
-            if maker != read:
+                if path is not None:
+                    yield job, path
+
+    def _check_meetings(self, jobs: Sequence[Job], inputs: Sequence[str]) -> None:
+        places, taken, there = Places(), Marks(), Marks()
+        for _, path in self._ends(jobs):
+            place, exists = places.target(path)
+            taken.add(place)
+            if exists and not self.in_place:
+                there.add(place)
+        if taken.repeat:
+            self._check_apart(jobs, places)
+        read: dict[str, list[str]] = {}
+        for path in inputs if there else ():
+            for place in (places.target(name)[0] for name in members(path)):
+                if place in there:
+                    read.setdefault(place, []).append(path)
+        for job, path in self._ends(jobs) if read else ():
+            if any(other != job.input for other in read.get(places.target(path)[0], ())):
                 raise UsageError(
-                    f"{path} is the output of {maker}, and an input itself", hint="write to another folder: -O FOLDER"
+                    f"{path} is the output of {job.input}, and an input itself",
+                    hint="write to another folder: -O FOLDER",
                 )
+
+    def _check_apart(self, jobs: Iterable[Job], places: Places) -> None:
+        """UsageError where two outputs are one."""
+        makers: dict[str, str] = {}
+        for job, path in self._ends(jobs):
+            place = places.target(path)[0]
+            if place in makers:
+                raise self._meeting(makers[place], job.input, path)
+            makers[place] = job.input
 
     def _meeting(self, first: str, second: str, path: str) -> UsageError:
         if first == second:
