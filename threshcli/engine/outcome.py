@@ -51,10 +51,12 @@ def _thresholds(plan: FilePlan, counts: Mapping[int, Counts]) -> Sequence[Used]:
     """What is told of thresholds, by tensor; the same for files that are planned alike, unless it is counted."""
     found: Sequence[Used] | None = plan.kept.get("thresholds")
     if found is None:
-        each = ((item, counts.get(item.out.source)) for item in plan.tensors)
-        found = [_of_all_steps(item, own) if item.applied else None for item, own in each]
-        if not any(isinstance(bound, Mapped) for item in plan.tensors for bound in item.bounds.values()):
-            plan.kept["thresholds"] = found
+        if any(isinstance(bound, Mapped) for item in plan.tensors for bound in item.bounds.values()):
+            each = ((item, counts.get(item.out.source)) for item in plan.tensors)
+            return [_of_all_steps(item, own) if item.applied else None for item, own in each]
+        alike = {id(item.bounds): item for item in plan.tensors}  # tensors that are planned alike have the very same
+        told = {bounds: _of_all_steps(item, None) for bounds, item in alike.items() if item.applied}
+        found = plan.kept["thresholds"] = [told.get(id(item.bounds)) for item in plan.tensors]
     return found
 
 

@@ -111,8 +111,7 @@ class Planner:
         request = self.request
         if request.packing is not None or request.sidecar:
             return None
-        sources = (source for step in request.steps for source in step.thresholds.values())
-        if any(step.fit.mask is not None for step in request.steps) or not all(source.by_header for source in sources):
+        if not all(step.by_header for step in request.steps):
             return None
         out = containers.for_output(job.output or "", request.names.to, contents.container).name
         left = None if job.residual is None else containers.for_output(job.residual, None, contents.container).name

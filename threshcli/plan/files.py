@@ -17,7 +17,7 @@ from threshcli.plan.packs import Measured, check_unpacked, packed, placed, store
 from threshcli.plan.provenance import KEY, left_beside, provenance, sidecar_of, unlike
 from threshcli.plan.request import Request
 from threshcli.plan.sharing import check_shared
-from threshcli.plan.tensors import Known, Place, TensorPlan, plan_tensor
+from threshcli.plan.tensors import Known, TensorPlan, plan_tensors
 from threshcli.storage import local, streams
 from threshcli.thresholds.base import Maps
 
@@ -116,10 +116,7 @@ def settle(
     there is anything the whole checkpoint shows."""
     kind, names = _kind(request, job, contents), names_of(contents, job.input)
     idle = request.idle_patterns(names) if strict and job.whole is None else []
-    tensors = [
-        plan_tensor(request, entry, Place(job.input, contents, index, name), kind, maps, known or {})
-        for index, (name, entry) in enumerate(zip(names, request.entries_for(names), strict=True))
-    ]
+    tensors = plan_tensors(request, job.input, contents, names, kind, maps, known or {})
     _refused(tensors, alone=job.whole is None)
     check_unpacked(contents.metadata, tensors)
     if job.whole is None:

@@ -73,6 +73,11 @@ class Step:
         return any(source.from_data for source in self.thresholds.values())
 
     @property
+    def by_header(self) -> bool:
+        """Whether a header says all that there is to know for a plan, so that tensors alike are planned alike."""
+        return self.fit.mask is None and all(source.by_header for source in self.thresholds.values())
+
+    @property
     def passes(self) -> int:
         """How often elements are read: once to write, before that to work out thresholds, and to follow components."""
         return 1 + self.is_fitted + self.looks_far

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -51,6 +51,16 @@ class TensorPlan(NamedTuple):
         """The same plan for a tensor of another name."""
         return self.__class__(self[0], name, *self[2:])
 
+    def moved(self, tensor: Tensor, name: str, called: str, source: int) -> TensorPlan:
+        """The same plan for a tensor that is as this one and lies elsewhere, which is `called` so in the output."""
+        out, view = self.out, View(tensor.view.offset, *self.view[1:])
+        out = OutTensor(called, out.dtype, out.shape, out.order, out.swapped, source, out.copied)
+        found = self.__class__(tensor, name, view, out, *self[4:])
+        if not self.chain:
+            return found
+        each = (item.moved(tensor._replace(dtype=item.tensor.dtype), name, called, source) for item in self.chain)
+        return found._replace(chain=tuple(each))
+
     @property
     def prefix(self) -> str:
         """What stands before keys where there are several steps."""
@@ -84,11 +94,32 @@ Known = Mapping[tuple[int, str], Fixed | Spread | Mapped]
 """Thresholds that were worked out, by the tensor's index in its file and the slot, after the step's prefix."""
 
 
-def plan_tensor(
+def plan_tensors(
+    request: Request, file: str, contents: Contents, names: Sequence[str], kind: Container, maps: Maps, known: Known
+) -> list[TensorPlan]:
+    """The plans of the tensors of a file, whose output is of this kind; UsageError, naming the first of them that rule,
+    thresholds or output cannot take. What differs in nothing but names and places is planned once."""
+    plans: list[TensorPlan] = []
+    alike: dict[Hashable, TensorPlan] = {}
+    for index, (name, entry) in enumerate(zip(names, request.entries_for(names), strict=True)):
+        tensor = contents.tensors[index]
+        look = id(entry), tensor.dtype, tensor.shape, tensor.view[1:]
+        plan = alike.get(look)
+        if plan is not None:
+            called = tensor.name if kind.name == contents.container else name
+            plans.append(plan.moved(tensor, name, called, index))
+            continue
+        plan = _plan_tensor(request, entry, Place(file, contents, index, name), kind, maps, known)
+        plans.append(plan)
+        if not known and (entry is None or all(step.by_header for step in entry.steps)):
+            alike[look] = plan
+    return plans
+
+
+def _plan_tensor(
     request: Request, entry: Entry | None, where: Place, kind: Container, maps: Maps, known: Known
 ) -> TensorPlan:
-    """The plan of one tensor of a file, by the entry that has it; UsageError, naming it, where rule, thresholds or
-    output cannot take it."""
+    """The plan of one tensor, by the entry that has it."""
     contents, index, name = where.contents, where.number, where.name
     tensor = contents.tensors[index]
     plain = tuple(range(len(tensor.shape)))
