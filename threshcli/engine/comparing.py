@@ -17,7 +17,7 @@ from threshcli.engine.files import FileRun
 from threshcli.engine.reading import Input, read_elements
 from threshcli.engine.sizes import Progress, Settings
 from threshcli.engine.tensor import TensorWork
-from threshcli.engine.units import Unit
+from threshcli.engine.units import Unit, units_of
 from threshcli.errors import InputError, OutputError
 from threshcli.kernels.base import Kernels
 from threshcli.plan.files import FilePlan, OutputPlan
@@ -134,7 +134,7 @@ class Comparing(FileRun):
             k.reset()
             raw = k.buffer(tile.count * plan.view.itemsize)
             read_elements(self._source, plan.view, tile.start, tile.stop, raw)
-            made = work.tile(k, raw, tile, Counts(), plan.name)
+            made = work.tile(k, raw, tile, [Counts()], [plan.name])
             same = _same(self._target, plan.place, tile, made.out)
             found.append(same & _same(self._residual, plan.residual_place, tile, made.residual))
         return bool((found[0] | found[1]).all())
@@ -156,7 +156,7 @@ class Comparing(FileRun):
 
     def _compared(self) -> Iterator[Unit]:
         if is_whole(self._plan):
-            return self._units()
+            return units_of(self._plan, self._settings, self._inline, {})  # one by one: not all may be as they were
         return self._stretches()
 
     def _stretches(self) -> Iterator[Unit]:

@@ -61,7 +61,7 @@ class Counting:
         self._latest: tuple[Sequence[Cut], _Facts] | None = None
 
     def tile(
-        self, k: Kernels, x: Block, out: Block, selected: Mask, found: Measure, cuts: Sequence[Cut], counts: Counts
+        self, k: Kernels, x: Block, out: Block, selected: Mask, found: Measure, counts: Counts, cuts: Sequence[Cut]
     ) -> None:
         """Add what there is to count of a tile to `counts`."""
         elements, chosen = k.elements(x), k.count(selected)

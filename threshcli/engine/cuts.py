@@ -26,7 +26,8 @@ Array = npt.NDArray[Any]
 
 
 class Walk:
-    """A tensor's elements as its tiles walk over them: from places in the walk to coordinates and flat positions."""
+    """A tensor's elements as its tiles walk over them: from places in the walk to coordinates and flat positions.
+    Behind the last element comes the first of another tensor, which is walked alike."""
 
     def __init__(self, plan: TensorPlan) -> None:
         self._order, self._walked = plan.out.order, plan.view.shape

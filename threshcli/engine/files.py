@@ -15,7 +15,7 @@ from threshcli.engine.maps import MapSources
 from threshcli.engine.outcome import file_result
 from threshcli.engine.reading import Input, read_elements
 from threshcli.engine.sizes import Settings
-from threshcli.engine.tensor import TensorWork, works_of
+from threshcli.engine.tensor import TensorWork, by_plan, works_of
 from threshcli.engine.units import Unit, checked_inline, units_of
 from threshcli.kernels.base import Kernels
 from threshcli.packings.base import Piece
@@ -57,7 +57,7 @@ class FileRun:
         self._met: list[tuple[int, int]] = []  # bytes of packed tensors in which bits of several tiles are to lie
         self._maps = MapSources()
         self._ends: list[Callable[[], object]] = [self._maps.close]
-        alike = self._shared("alike", self._is_alike, alike=True)
+        alike = self._shared("alike", lambda: by_plan(plan.tensors), alike=True)
         self._work: dict[int, TensorWork] = self._shared("work", self._works, alike)
         self._inline = checked_inline(plan) if plan.contents.regions else {}
         self._light = plan.size <= _LIGHT * len(plan.tensors) and plan.size <= settings.largest_tile
@@ -72,12 +72,6 @@ class FileRun:
             if alike:
                 self._plan.kept[name] = found
         return found
-
-    def _is_alike(self) -> bool:
-        """Whether there is nothing beside the plan that the work on a tensor depends on."""
-        bounds = (bound for item in self._plan.tensors for bound in item.bounds.values())
-        sideways = any(step.rule.sideways for step in self._request.steps)
-        return not sideways and not any(isinstance(bound, Mapped) for bound in bounds)
 
     def _works(self) -> dict[int, TensorWork]:
         return works_of(self._plan.tensors, self._maps.open, means=self._request.moments)
@@ -202,7 +196,7 @@ class FileRun:
         target.commit()
 
     def _units(self) -> Iterator[Unit]:
-        return units_of(self._plan, self._settings, self._inline)
+        return units_of(self._plan, self._settings, self._inline, self._work)
 
     def _do(self, unit: Unit, k: Kernels) -> None:
         k.reset()
@@ -218,8 +212,9 @@ class FileRun:
             crc = zlib.crc32(raw)
             self._read.add(plan.view.offset + tile.start * plan.view.itemsize, nbytes, crc)
         if plan.applied:
-            counts = self._counts_of(plan, k)
-            worked = self._work[plan.out.source].tile(k, raw, tile, counts, plan.name)
+            alike = self._plan.tensors[unit.number : unit.number + unit.many]
+            counts, names = [self._counts_of(item, k) for item in alike], [item.name for item in alike]
+            worked = self._work[plan.out.source].tile(k, raw, tile, counts, names)
             if plan.packed is not None:
                 self._write_packed(plan, plan.packed.pieces(tile, worked.out))
             else:

@@ -38,7 +38,7 @@ class Measuring(FileRun):
             return
         raw = k.buffer(tile.count * plan.view.itemsize)
         read_elements(self._source, plan.view, tile.start, tile.stop, raw)
-        worked = self._work[plan.out.source].tile(k, raw, tile, Counts(), plan.name)
+        worked = self._work[plan.out.source].tile(k, raw, tile, [Counts()], [plan.name])
         self._sizes[plan.out.source][tile.start] = plan.packed.measure(worked.out)
         self._settings.progress.advance(len(raw))
 

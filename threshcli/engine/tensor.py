@@ -11,6 +11,7 @@ from threshcli.engine.reading import Bytes
 from threshcli.errors import InputError
 from threshcli.kernels.base import Block, Cut, Kernels
 from threshcli.kernels.complex import fitting
+from threshcli.kernels.parts import mask_parts, parts
 from threshcli.plan.tensors import TensorPlan
 from threshcli.rules.base import Outcome
 from threshcli.spec import ZERO
@@ -42,25 +43,31 @@ class TensorWork:
         rule, dtype, out = self._rule, plan.tensor.dtype, plan.out.dtype
         self._counting = Counting(rule, dtype, out, elements, norms=rule.norms, means=means)
 
-    def tile(self, k: Kernels, raw: memoryview, tile: Tile, counts: Counts, name: str) -> Worked:
-        """Work on the elements in `raw` of the tensor called `name`; what it counts is added to `counts`."""
+    def tile(self, k: Kernels, raw: memoryview, tile: Tile, counts: Sequence[Counts], names: Sequence[str]) -> Worked:
+        """Work on the elements in `raw` of the tensor with this name, or of several that are planned alike, one behind
+        the other: a rule sees no element but its own. What is counted of each is added to its `counts`."""
         plan, dtype = self._plan, self._plan.tensor.dtype
         k = fitting(k, dtype)
         x = k.load(raw, dtype, swapped=plan.view.swapped)
-        found = k.measure(x)
+        own = parts(x, len(counts))
+        found = [k.measure(row) for row in own]
+        nan = next((name for name, row in zip(names, found, strict=True) if row.nan), None)
         cuts: list[Cut]
         if self.beside is None:
-            cuts = self._cuts.tile(k, tile, counts)
+            cuts = self._cuts.tile(k, tile, counts[0])
         else:
-            cuts = [self.beside.cut(k, x, tile, nan=bool(found.nan))]
+            cuts = [self.beside.cut(k, x, tile, nan=nan is not None)]
         if self._later:
-            cuts = [*cuts, *(cut for later in self._later for cut in later.tile(k, tile, counts))]
+            cuts = [*cuts, *(cut for later in self._later for cut in later.tile(k, tile, counts[0]))]
         try:
             outcome = self._rule.apply(k, x, plan.out.dtype, *cuts)
         except InputError as error:
-            raise InputError(f"tensor {name!r} {error.what}", hint=error.hint) from error
-        out = self._treat_nan(k, x, outcome, name) if found.nan and self._rule.keeps_nan else outcome.out
-        self._counting.tile(k, x, out, outcome.selected, found, cuts, counts)
+            raise InputError(f"tensor {names[0]!r} {error.what}", hint=error.hint) from error
+        out = self._treat_nan(k, x, outcome, nan) if nan is not None and self._rule.keeps_nan else outcome.out
+        made, selected = parts(out, len(counts)), mask_parts(outcome.selected, len(counts))
+        for each in zip(own, made, selected, found, counts, strict=True):
+            with k.scratch():
+                self._counting.tile(k, *each, cuts)
         residual = None
         if plan.residual_place is not None:
             dropped = k.both(k.invert(outcome.selected), k.invert(k.isnan(x)))
@@ -72,6 +79,13 @@ class TensorWork:
         if self._rule.nan_policy.action == "error":
             raise InputError(f"tensor {name!r} holds NaN", hint="choose what becomes of it: --nan keep, fill=V")
         return self._rule.with_nan(k, x, outcome.out, self._plan.out.dtype)
+
+
+def by_plan(tensors: Sequence[TensorPlan]) -> bool:
+    """Whether there is nothing beside their plans that the work on tensors depends on."""
+    steps = [step for item in tensors if item.applied for step in item.steps]
+    mapped = (isinstance(bound, Mapped) for step in steps for bound in step.bounds.values())
+    return not any(step.rule.sideways for step in steps) and not any(mapped)
 
 
 def works_of(tensors: Sequence[TensorPlan], maps: Callable[[Mapped], Bytes], *, means: bool) -> dict[int, TensorWork]:
