@@ -12,7 +12,8 @@ from functools import lru_cache
 from typing import Literal
 
 from threshcli.dtypes import FLOAT64, DType, Range, Real
-from threshcli.kernels.base import MapCompare, Measure
+from threshcli.kernels.base import MapCompare
+from threshcli.stats import Measure
 from threshcli.tiles import LEAF
 
 OPERATORS: tuple[MapCompare, ...] = ("gt", "ge", "lt", "le", "eq")

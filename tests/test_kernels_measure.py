@@ -15,7 +15,8 @@ from tests import reference
 from tests.kernel_sets import SETS, every_set, load, using
 from tests.strategies import FLOATS, REAL, blocks, real_dtypes
 from threshcli.dtypes import DTYPES, FLOAT16, FLOAT32, FLOAT64, DType
-from threshcli.kernels.base import Block, Kernels, Measure
+from threshcli.kernels.base import Block, Kernels
+from threshcli.stats import Measure
 from threshcli.tiles import LEAF
 
 
@@ -128,6 +129,35 @@ def test_zeros_and_sums_can_be_had_alone(name: str, dtype: DType) -> None:
         assert squares == told.squares
         assert sums in (told.sums, [0.0] * len(squares))
         assert (k.zeros(empty), k.moments(empty, clean=True, precise=True)) == (0, ([], []))
+
+
+@every_set
+@pytest.mark.parametrize("dtype", REAL, ids=str)
+@pytest.mark.parametrize("size", [1, 7, 1024, 2500])
+def test_parts_of_a_block_are_measured_as_each_alone(name: str, dtype: DType, size: int) -> None:
+    """To the last bit: with and without zeros, NaN and infinities among them, or nothing else."""
+    dice = random.Random(size)
+    finite = [code for code in reference.special(dtype) if reference.is_finite(reference.decode(code, dtype))]
+    tame = _tame(dtype, finite) if dtype.is_float else finite
+    positive = [code for code in tame if reference.decode(code, dtype) > 0]
+    infinite = [[dtype.code(key)] for key in (dtype.top, -dtype.top) if dtype.infinite]
+    kinds = [tame, positive, positive[:1], tame[:1], finite, reference.special(dtype), *infinite]
+    blocks = [[dice.choice(kind) for _ in range(size)] for kind in (*kinds, *kinds[:2]) if kind]
+    for chosen in (blocks[:2], blocks[1:3], blocks):
+        with using(name) as k:
+            x, many = load(k, [code for block in chosen for code in block], dtype), len(chosen)
+            found = k.measures(x, many)
+            clean = not any(own.nan or own.inf for own in found)
+            sums = k.moments_of(x, many, clean=clean, precise=True)
+            squares = [own for _, own in k.moments_of(x, many, clean=clean, precise=True, sums=False)]
+        for own, moments, square, block in zip(found, sums, squares, chosen, strict=True):
+            with using(name) as k:
+                alone = k.measure(load(k, block, dtype))
+                assert (own, type(own.low), type(own.high)) == (alone, type(alone.low), type(alone.high))
+                x = load(k, block, dtype)
+                again = k.moments(x, clean=not (alone.nan or alone.inf), precise=True)
+            assert str(moments) == str(again)  # NaN, of sums that overflow, is not equal to itself
+            assert square == again[1]
 
 
 def _loaded(k: Kernels, raw: bytes, dtype: DType, many: int) -> Block:

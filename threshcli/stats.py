@@ -8,6 +8,23 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
+class Measure:
+    """What one pass over a block tells: extremes of all but NaN (None without such an element), counts, sums.
+
+    `sums` and `squares` hold, for each LEAF of elements, the float64 sum of the finite values and of their squares;
+    they are empty unless asked for.
+    """
+
+    low: float | int | None
+    high: float | int | None
+    nan: int
+    inf: int
+    zeros: int
+    sums: list[float] = field(default_factory=list)
+    squares: list[float] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class Moments:
     """Sums kept leaf by leaf and added exactly at the end, so that no order of tiles or workers changes a bit."""
 

@@ -11,10 +11,10 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from threshcli.dtypes import DType, Real
-from threshcli.kernels.base import Block, Cut, Kernels, Mask, Measure, Scalar
+from threshcli.kernels.base import Block, Cut, Kernels, Mask, Scalar
 from threshcli.rules.base import Outcome, Rule
 from threshcli.spec import Number
-from threshcli.stats import Counts
+from threshcli.stats import Counts, Measure
 
 _PRECISE = 1 << 22  # tensors under this many elements have their squares taken in float64
 _MOST_CONSTANTS = 8  # to look for more of them costs more than to compare input and output
@@ -61,9 +61,27 @@ class Counting:
         self._latest: tuple[Sequence[Cut], _Facts] | None = None
 
     def tile(
-        self, k: Kernels, x: Block, out: Block, selected: Mask, found: Measure, counts: Counts, cuts: Sequence[Cut]
+        self,
+        k: Kernels,
+        x: Block,
+        out: Block,
+        selected: Mask,
+        found: Sequence[Measure],
+        cuts: Sequence[Cut],
+        counts: Sequence[Counts],
     ) -> None:
-        """Add what there is to count of a tile to `counts`."""
+        """Add what there is to count of a tile to `counts`; of one that is several tensors, to those of each."""
+        many = len(counts)
+        masks = [selected] if many == 1 else selected.reshape(many, -1)
+        for part, made, mask, measure, own in zip(x.parts(many), out.parts(many), masks, found, counts, strict=True):
+            with k.scratch():
+                self._count(k, part, made, mask, measure, cuts, own)
+        if self._norms:
+            self._moments(k, x, out, not any(measure.nan or measure.inf for measure in found), counts)
+
+    def _count(
+        self, k: Kernels, x: Block, out: Block, selected: Mask, found: Measure, cuts: Sequence[Cut], counts: Counts
+    ) -> None:
         elements, chosen = k.elements(x), k.count(selected)
         counts.elements += elements
         counts.nan += found.nan
@@ -87,8 +105,6 @@ class Counting:
         else:
             counts.changed += k.changed(x, out, found.nan)
             counts.zeros_after += self._zeros(k, out, elements, chosen, found.nan)
-        if self._norms:
-            self._moments(k, x, out, not (found.nan or found.inf), counts)
 
     def _apply(self, k: Kernels, value: Real, cuts: Sequence[Cut]) -> Outcome:
         """What the rule does with elements of this value: it is asked, with one."""
@@ -139,11 +155,13 @@ class Counting:
             return value if self._dtype.value(self._dtype.key(value)) == value else None
         return value if self._dtype.encode(value) is not None else None
 
-    def _moments(self, k: Kernels, x: Block, out: Block, clean: bool, counts: Counts) -> None:
-        sums, squares = k.moments(x, clean=clean, precise=self._precise, sums=self._means)
-        if self._means:
-            counts.sums.add(sums)
-        counts.squares.add(squares)
+    def _moments(self, k: Kernels, x: Block, out: Block, clean: bool, counts: Sequence[Counts]) -> None:
+        many, precise = len(counts), self._precise
+        before = k.moments_of(x, many, clean=clean, precise=precise, sums=self._means)
         # finite elements stay finite unless a constant is infinite or a cast overflows
-        after = k.moments(out, clean=clean and self._stays_finite, precise=self._precise, sums=False)
-        counts.squares_after.add(after[1])
+        after = k.moments_of(out, many, clean=clean and self._stays_finite, precise=precise, sums=False)
+        for own, (sums, squares), (_, left) in zip(counts, before, after, strict=True):
+            if self._means:
+                own.sums.add(sums)
+            own.squares.add(squares)
+            own.squares_after.add(left)

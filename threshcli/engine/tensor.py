@@ -11,7 +11,6 @@ from threshcli.engine.reading import Bytes
 from threshcli.errors import InputError
 from threshcli.kernels.base import Block, Cut, Kernels
 from threshcli.kernels.complex import fitting
-from threshcli.kernels.parts import mask_parts, parts
 from threshcli.plan.tensors import TensorPlan
 from threshcli.rules.base import Outcome
 from threshcli.spec import ZERO
@@ -49,9 +48,8 @@ class TensorWork:
         plan, dtype = self._plan, self._plan.tensor.dtype
         k = fitting(k, dtype)
         x = k.load(raw, dtype, swapped=plan.view.swapped)
-        own = parts(x, len(counts))
-        found = [k.measure(row) for row in own]
-        nan = next((name for name, row in zip(names, found, strict=True) if row.nan), None)
+        found = k.measures(x, len(counts))
+        nan = next((name for name, own in zip(names, found, strict=True) if own.nan), None)
         cuts: list[Cut]
         if self.beside is None:
             cuts = self._cuts.tile(k, tile, counts[0])
@@ -64,10 +62,7 @@ class TensorWork:
         except InputError as error:
             raise InputError(f"tensor {names[0]!r} {error.what}", hint=error.hint) from error
         out = self._treat_nan(k, x, outcome, nan) if nan is not None and self._rule.keeps_nan else outcome.out
-        made, selected = parts(out, len(counts)), mask_parts(outcome.selected, len(counts))
-        for each in zip(own, made, selected, found, counts, strict=True):
-            with k.scratch():
-                self._counting.tile(k, *each, cuts)
+        self._counting.tile(k, x, out, outcome.selected, found, cuts, counts)
         residual = None
         if plan.residual_place is not None:
             dropped = k.both(k.invert(outcome.selected), k.invert(k.isnan(x)))

@@ -1,4 +1,4 @@
-"""Exact comparison of two arrays of any two dtypes with NumPy."""
+"""Exact comparison with NumPy: of arrays of any two dtypes, and of the bits of narrow formats with a range."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from threshcli.dtypes import FLOAT64, DType
-from threshcli.kernels._arena import Array
+from threshcli.dtypes import FLOAT64, DType, Range
+from threshcli.kernels._arena import Arena, Array
 from threshcli.kernels._numpy_convert import native, whole
-from threshcli.kernels.base import MapCompare
+from threshcli.kernels.base import Block, MapCompare
 
 _UFUNCS: dict[MapCompare, Callable[..., Any]] = {
     "gt": np.greater,
@@ -67,3 +67,34 @@ def _integer_against_float(x: Array, compare: MapCompare, y: Array, out: Array) 
         np.copyto(out, greater, where=under)
         np.copyto(out, not greater, where=over)
     np.copyto(out, False, where=np.isnan(y))
+
+
+def bits_within(x: Block, keys: Range, magnitude: bool, arena: Arena, out: Array) -> None:
+    """Where the key of a narrow format, or of abs(x), lies in the range: positive codes and negative codes are one
+    stretch of unsigned integers each."""
+    bits, sign = x.data, x.dtype.sign
+    spare = arena.take(bits.size, bits.dtype)
+    if magnitude and sign:
+        bits = np.bitwise_and(bits, bits.dtype.type(sign - 1), out=spare)
+    stretches = []
+    if keys.high >= 0:
+        stretches.append((max(keys.low, 0), keys.high))
+    least = 0 if x.dtype.negative_zero else 1
+    if not magnitude and sign and keys.low <= -least:
+        stretches.append((sign + max(-keys.high, least), sign - keys.low))
+    out[:] = False if not stretches else out
+    for number, (first, last) in enumerate(stretches):
+        target = out if number == 0 else arena.take(out.size, np.bool_)
+        _stretch(bits, first, last, spare, target)
+        if number:
+            np.logical_or(out, target, out=out)
+    if magnitude and sign and not x.dtype.negative_zero and keys.low <= 0:
+        np.logical_and(out, np.not_equal(x.data, x.dtype.nan), out=out)
+
+
+def _stretch(bits: Array, first: int, last: int, spare: Array, out: Array) -> None:
+    """first <= bits <= last, by one subtraction that wraps (of magnitudes, which are one stretch, in place)."""
+    kind = bits.dtype.type
+    if first:
+        bits = np.subtract(bits, kind(first), out=spare)
+    np.less_equal(bits, kind(last - first), out=out)

@@ -60,6 +60,17 @@ def _native_extremes(data: Array) -> Extremes:
     return Extremes(low, high, nan, int(np.count_nonzero(np.isinf(data))) if infinite else 0)
 
 
+def ends(rows: Array, *, zeros: bool) -> list[tuple[float, float] | None]:
+    """The extremes of each row of floats; None where there may be more to tell: where one is NaN or infinite, or where
+    there may be `zeros` between them."""
+    low, high = _least(rows, axis=1), _greatest(rows, axis=1)
+    plain = (low > -np.inf) & (high < np.inf)
+    if zeros:
+        plain &= (low > 0) | (high < 0)
+    each = zip(low.tolist(), high.tolist(), plain.tolist(), strict=True)
+    return [(least, greatest) if known else None for least, greatest, known in each]
+
+
 def _bit_extremes(data: Array, dtype: DType, arena: Arena) -> Extremes:
     """Extremes of a narrow format from extremes of its bits: as signed integers the largest is the largest positive
     value, as unsigned ones the largest is the most negative value; NaN lies beyond either."""
@@ -147,8 +158,8 @@ def moments(
     for start in range(0, data.size, LEAF):
         number = start // LEAF
         if start >= whole or not _is_safe(squares[number], dtype):
-            found_one = _exact(data[start : start + LEAF], dtype, clean, sums_wanted)
-            sums[number : number + 1], squares[number : number + 1] = [found_one[0]], [found_one[1]]
+            leaf = data[start : start + LEAF].reshape(1, -1)
+            sums[number : number + 1], squares[number : number + 1] = exact(leaf, dtype, clean, sums_wanted)
     return sums, squares
 
 
@@ -183,17 +194,21 @@ def _is_safe(square: float, dtype: DType) -> bool:
     return _SAFE[0] < square < _SAFE[1] or (square == 0 and not dtype.is_float)
 
 
-def _exact(leaf: Array, dtype: DType, clean: bool, sums_wanted: bool) -> tuple[float, float]:
-    """Sums in float64."""
-    values = native(leaf, dtype).astype(np.float64)
+def exact(rows: Array, dtype: DType, clean: bool, sums_wanted: bool) -> tuple[list[float], list[float]]:
+    """For each row, a leaf at most, sum and sum of squares in float64."""
+    values = native(rows, dtype).astype(np.float64)
     if not clean:
         values[~np.isfinite(values)] = 0
-    whole = values.size // _RUN[True] * _RUN[True]
-    rows, rest = values[:whole].reshape(-1, _RUN[True]), values[whole:]
+    runs = values.shape[1] // _RUN[True]
+    whole = runs * _RUN[True]
+    parts, rest = values[:, :whole].reshape(len(values), runs, _RUN[True]), values[:, whole:]
     with np.errstate(over="ignore"):
         # of longer rows BLAS adds up with threads, which wait for each other
-        square = (_total(np.vecdot(rows, rows)) if whole else 0.0) + (np.vecdot(rest, rest) if rest.size else 0.0)
-        return float(_total(values)) if sums_wanted else 0.0, float(square)
+        squares = _total(np.vecdot(parts, parts), axis=1)
+        if whole < values.shape[1]:
+            squares = squares + np.vecdot(rest, rest)
+        sums = _total(values, axis=1).tolist() if sums_wanted else [0.0] * len(values)
+        return sums, squares.tolist()
 
 
 def _quick(data: Array, dtype: DType, arena: Arena, sums_wanted: bool) -> tuple[list[float], list[float]]:

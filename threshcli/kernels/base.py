@@ -23,6 +23,7 @@ from typing import Any, Literal, NamedTuple
 
 from threshcli.dtypes import Compare, DType, Range, Real
 from threshcli.spec import Number
+from threshcli.stats import Measure
 
 MapCompare = Literal["gt", "ge", "lt", "le", "eq"]
 Operator = Literal["+", "-", "*", "/"]
@@ -35,6 +36,10 @@ class Block(NamedTuple):
 
     data: Any
     dtype: DType
+
+    def parts(self, many: int) -> list[Block]:
+        """So many equal parts, one behind the other."""
+        return [self] if many == 1 else [Block(part, self.dtype) for part in self.data.reshape(many, -1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,23 +97,6 @@ def _beside(compare: Compare, above: bool) -> Compare:
 
 Cut = Scalar | Block | Tied
 """A threshold as a rule meets it: one number, or a block with one value an element; by rank, with its ties."""
-
-
-@dataclass(slots=True)
-class Measure:
-    """What one pass over a block tells: extremes of all but NaN (None without such an element), counts, sums.
-
-    `sums` and `squares` hold, for each LEAF of elements, the float64 sum of the finite values and of their squares;
-    they are empty unless asked for.
-    """
-
-    low: float | int | None
-    high: float | int | None
-    nan: int
-    inf: int
-    zeros: int
-    sums: list[float] = field(default_factory=list)
-    squares: list[float] = field(default_factory=list)
 
 
 class Kernels(ABC):
@@ -268,6 +256,16 @@ class Kernels(ABC):
         """`sums` (zeros perhaps, unless wanted) and `squares` of a Measure; `clean`: x has no NaN and no infinity."""
         found = self.measure(x, moments=True, precise=precise)
         return found.sums, found.squares
+
+    def measures(self, x: Block, many: int) -> list[Measure]:
+        """The measures of so many equal parts of x, each without sums."""
+        return [self.measure(part) for part in x.parts(many)]
+
+    def moments_of(
+        self, x: Block, many: int, *, clean: bool, precise: bool, sums: bool = True
+    ) -> list[tuple[list[float], list[float]]]:
+        """The `moments` of so many equal parts of x."""
+        return [self.moments(part, clean=clean, precise=precise, sums=sums) for part in x.parts(many)]
 
     def between(self, x: Block, low: tuple[Compare, Cut], high: tuple[Compare, Cut]) -> Mask:
         """True where both comparisons hold; one pass where both cuts are numbers."""

@@ -14,7 +14,8 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from threshcli.dtypes import Compare, DType, Range
-from threshcli.kernels.base import Block, Cut, Kernels, MapCompare, Mask, Measure, Operator
+from threshcli.kernels.base import Block, Cut, Kernels, MapCompare, Mask, Operator
+from threshcli.stats import Measure
 
 
 def fitting(kernels: Kernels, dtype: DType) -> Kernels:

@@ -20,11 +20,13 @@ from threshcli.kernels import _numpy_arithmetic as arithmetic
 from threshcli.kernels import _numpy_convert as convert
 from threshcli.kernels import _numpy_measure as measuring
 from threshcli.kernels._arena import Arena, Array
-from threshcli.kernels._numpy_compare import against
+from threshcli.kernels._numpy_compare import against, bits_within
 from threshcli.kernels._numpy_complex import NumpyPairs
 from threshcli.kernels._numpy_convert import NATIVE, storage
 from threshcli.kernels._numpy_tables import Tables
-from threshcli.kernels.base import Block, MapCompare, Mask, Measure, Operator
+from threshcli.kernels.base import Block, MapCompare, Mask, Operator
+from threshcli.stats import Measure
+from threshcli.tiles import LEAF
 
 _FEW = 1 << 13  # elements that are counted as soon as it is known whether there are any
 _any = np.logical_or.reduce  # the method passes through Python
@@ -85,7 +87,7 @@ class NumpyKernels(NumpyPairs):
             return out
         with self._arena.scratch():
             if x.dtype.is_float and x.dtype not in NATIVE:
-                self._bits_within(x, keys, magnitude, out)
+                bits_within(x, keys, magnitude, self._arena, out)
             elif magnitude and x.dtype.is_float and 0 < keys.low < keys.high == x.dtype.top:
                 self._beyond(x.data, _bounds(x.dtype, keys, magnitude)[0], out)
             else:
@@ -125,34 +127,6 @@ class NumpyKernels(NumpyPairs):
             np.equal(values, values, out=out)
         else:
             out[:] = True
-
-    def _bits_within(self, x: Block, keys: Range, magnitude: bool, out: Array) -> None:
-        """Positive codes and negative codes are one stretch of unsigned integers each."""
-        bits, sign = x.data, x.dtype.sign
-        spare = self._arena.take(bits.size, bits.dtype)
-        if magnitude and sign:
-            bits = np.bitwise_and(bits, bits.dtype.type(sign - 1), out=spare)
-        stretches = []
-        if keys.high >= 0:
-            stretches.append((max(keys.low, 0), keys.high))
-        least = 0 if x.dtype.negative_zero else 1
-        if not magnitude and sign and keys.low <= -least:
-            stretches.append((sign + max(-keys.high, least), sign - keys.low))
-        out[:] = False if not stretches else out
-        for number, (first, last) in enumerate(stretches):
-            target = out if number == 0 else self._arena.take(out.size, np.bool_)
-            self._stretch(bits, first, last, spare, target)
-            if number:
-                np.logical_or(out, target, out=out)
-        if magnitude and sign and not x.dtype.negative_zero and keys.low <= 0:
-            np.logical_and(out, np.not_equal(x.data, x.dtype.nan), out=out)
-
-    def _stretch(self, bits: Array, first: int, last: int, spare: Array, out: Array) -> None:
-        """first <= bits <= last, by one subtraction that wraps (of magnitudes, which are one stretch, in place)."""
-        kind = bits.dtype.type
-        if first:
-            bits = np.subtract(bits, kind(first), out=spare)
-        np.less_equal(bits, kind(last - first), out=out)
 
     def against(self, x: Block, compare: MapCompare, other: Block, *, magnitude: bool = False) -> Mask:
         out = self._arena.take(x.data.size, np.bool_)
@@ -253,6 +227,13 @@ class NumpyKernels(NumpyPairs):
             return Measure(*found, zeros)
         return Measure(*found, zeros, *self.moments(x, clean=not (found.nan or found.inf), precise=precise))
 
+    def measures(self, x: Block, many: int) -> list[Measure]:
+        if many == 1 or x.dtype not in NATIVE:
+            return super().measures(x, many)
+        ends = measuring.ends(x.data.reshape(many, -1), zeros=self.zeros(x) > 0)
+        each = zip(x.parts(many), ends, strict=True)
+        return [self.measure(part) if end is None else Measure(*end, 0, 0, 0) for part, end in each]
+
     def zeros(self, x: Block) -> int:
         if not x.dtype.signed:
             return 0
@@ -263,6 +244,14 @@ class NumpyKernels(NumpyPairs):
 
     def moments(self, x: Block, *, clean: bool, precise: bool, sums: bool = True) -> tuple[list[float], list[float]]:
         return measuring.moments(x.data, x.dtype, clean, self._arena, precise, sums)
+
+    def moments_of(
+        self, x: Block, many: int, *, clean: bool, precise: bool, sums: bool = True
+    ) -> list[tuple[list[float], list[float]]]:
+        if many == 1 or not precise or x.data.size > many * LEAF:
+            return super().moments_of(x, many, clean=clean, precise=precise, sums=sums)
+        found = measuring.exact(x.data.reshape(many, -1), x.dtype, clean, sums)
+        return [([own], [square]) for own, square in zip(*found, strict=True)]
 
     def changed(self, x: Block, y: Block, nan: int) -> int:
         if x.dtype is not y.dtype or not x.dtype.is_float or x.dtype in NATIVE:

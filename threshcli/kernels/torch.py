@@ -30,7 +30,8 @@ from threshcli.kernels._torch_convert import (
     whole,
     widened,
 )
-from threshcli.kernels.base import Block, MapCompare, Mask, Measure, Operator
+from threshcli.kernels.base import Block, MapCompare, Mask, Operator
+from threshcli.stats import Measure
 from threshcli.tiles import LEAF
 
 

@@ -25,8 +25,9 @@ from typing import Any, ClassVar, NamedTuple
 
 from threshcli.dtypes import DType, Range, Real
 from threshcli.errors import UsageError
-from threshcli.kernels.base import Block, Cut, Kernels, Mask, Measure
+from threshcli.kernels.base import Block, Cut, Kernels, Mask
 from threshcli.spec import NanPolicy, Number, Numbers
+from threshcli.stats import Measure
 
 
 def option(default: Any, help: str, metavar: str | None = None, short: str | None = None) -> Any:

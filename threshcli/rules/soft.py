@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from threshcli.dtypes import DType
-from threshcli.kernels.base import Block, Cut, Kernels, Mask, Measure, Scalar
+from threshcli.kernels.base import Block, Cut, Kernels, Mask, Scalar
 from threshcli.rules._shrinkage import Limit, Shrinkage, soft
+from threshcli.stats import Measure
 
 _LEAST = math.ulp(0.0)  # a threshold of 0 moves nothing
 
