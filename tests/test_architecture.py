@@ -19,7 +19,7 @@ FLOORS = (
     ("errors",),
     ("dtypes",),
     ("spec",),
-    ("tiles", "stats", "results", "crc", "conditions"),
+    ("tiles", "stats", "results", "crc", "conditions", "near"),
     ("findings", "verdicts"),
     ("kernels",),
     ("rules", "containers", "storage", "studies", "sideways", "windows"),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from threshcli.errors import UsageError
+from threshcli.near import near_names
 from threshcli.plan.patience import fits, patience
 
 
@@ -51,9 +51,10 @@ class Selection(NamedTuple):
         """UsageError, with near names, if a pattern matches none."""
         idle = self.idle(names)
         if idle:
-            near = difflib.get_close_matches(idle[0], names, 3, cutoff=0.4) or sorted(names)[:3]
+            known = set(names)
+            near = near_names(idle[0], known, cutoff=0.4)
             held = ", ".join(repr(name) for name in near) or "no tensors at all"
-            more = f" and {len(names) - len(near)} more" if len(names) > len(near) else ""
+            more = f" and {len(known) - len(near)} more" if len(known) > len(near) else ""
             raise UsageError(
                 f"no tensor matches {idle[0]!r}; there is {held}{more}", hint="list the names with: thresh info FILE"
             )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from threshcli.containers.base import Contents, Tensor
 from threshcli.errors import UsageError
+from threshcli.near import near_names
 from threshcli.thresholds.base import Fitted, Mapped, Maps, Threshold
 from threshcli.tiles import View
 
@@ -63,8 +63,7 @@ def _choose(contents: Contents, path: str, chosen: str | None, name: str) -> Ten
         return by_name[""]
     if wanted in by_name:
         return by_name[wanted]
-    near = difflib.get_close_matches(wanted, by_name, 3) or sorted(by_name)[:3]
-    held = ", ".join(repr(item) for item in near) or "no tensors"
+    held = ", ".join(map(repr, near_names(wanted, by_name))) or "no tensors"
     raise UsageError(
         f"the map {path} has no tensor {wanted!r}; it holds {held}",
         hint=f"choose one with -t @{path}::NAME",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 from threshcli.dtypes import Real
 from threshcli.errors import UsageError
+from threshcli.near import near_names
 from threshcli.thresholds.base import Answer, Fitted, Fixed, Maps, Spread, Threshold
 
 _INFINITE = {"Infinity": math.inf, "-Infinity": -math.inf}
@@ -114,8 +114,7 @@ class ReportThreshold(Threshold):
         same = same or [entry for entry in found if _last(entry[0]) == _last(tensor.file)]
         wanted = [entry for _, entry in same or found]
         if not wanted:
-            near = difflib.get_close_matches(tensor.name, held, 3) or sorted(held)[:3]
-            names = ", ".join(repr(name) for name in near) or "none at all"
+            names = ", ".join(map(repr, near_names(tensor.name, held))) or "none at all"
             raise UsageError(
                 f"{self.path} has no threshold for {tensor.name!r}; it has {names}",
                 hint="make the report from the same tensors, or choose those that it has with --tensor GLOB",

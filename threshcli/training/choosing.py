@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -14,6 +13,7 @@ from threshcli import thresholds
 from threshcli.dtypes import Real
 from threshcli.errors import UsageError
 from threshcli.functional.binding import is_number
+from threshcli.near import near_names
 from threshcli.spec import Number
 from threshcli.thresholds.base import Worked
 from threshcli.thresholds.number import NumberThreshold
@@ -53,8 +53,9 @@ def _check_names(given: Mapping[str, Any], names: Sequence[str] | None) -> None:
         raise UsageError("there is no pattern", hint='give thresholds by name, for instance {"*.weight": 0.01}')
     for pattern in given:
         if names and not any(fnmatchcase(name, pattern) for name in names):
-            near = difflib.get_close_matches(pattern, names, 1) or names[:1]
-            raise UsageError(f"{pattern!r} matches no parameter", hint=f"there is {near[0]}, for instance")
+            raise UsageError(
+                f"{pattern!r} matches no parameter", hint=f"there is {near_names(pattern, names)[0]}, for instance"
+            )
 
 
 def choose(given: Thresholds, step: int, keys: Sequence[str], *, named: bool) -> list[Choice | None]:
