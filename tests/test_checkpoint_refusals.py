@@ -62,6 +62,17 @@ def test_an_index_that_cannot_be_trusted_is_refused_before_any_work(what: str, i
     assert BROKEN[what][1] in checked.json["files"][-1]["faults"][0] + repr(checked.json["files"][-1]["faults"][0])
 
 
+@pytest.mark.parametrize("words", [("gradient", "-t", CUT, "-O", "out"), ("stats",), ("info",)])
+def test_many_missing_shards_are_told_in_one_line(words: tuple[object, ...], index: Path) -> None:
+    """Of few, those that look at files tell each, and look at the others."""
+    changed(index, lambda d: d["weight_map"].update({f"x{number}": f"s{number}.safetensors" for number in range(20)}))
+    few = thresh(*words, index)
+    assert len([line for line in few.lines if "no such file" in line]) == (1 if words[0] == "gradient" else 20)
+    changed(index, lambda d: d["weight_map"].update(y="t.safetensors"))
+    what = "lacks 21 of its 26 shards: 's0.safetensors', 's1.safetensors', 's10.safetensors' and 18 more"
+    refused(thresh(*words, index), 4, what)
+
+
 TEXTS = {
     "nothing": (b"", "is not JSON"),
     "no JSON": (b"{'a': 1}", "is not JSON"),

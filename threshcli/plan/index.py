@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from threshcli.containers.base import Contents
@@ -23,6 +24,7 @@ from threshcli.storage import local
 from threshcli.storage.spool import up_to
 
 _LONGEST, _MOST_NAMES = 1 << 25, 1 << 18
+_MOST_MISSING = 20  # shards that are told one by one, and the others looked at
 _TOTAL = re.compile(rb'"total_size"(\s*:\s*)[-+.0-9eE]+')
 _HINT = 'an index is {"metadata": {...}, "weight_map": {TENSOR: SHARD}}'
 _COPY_AGAIN = "copy or download the checkpoint again"
@@ -62,7 +64,8 @@ class Index:
 
     def beside(self, path: str) -> list[str]:
         """The paths of the shards beside an index at `path`."""
-        return [str(PurePath(path).parent / name) for name in self.listed]
+        folder = str(PurePath(path).parent)
+        return [name if folder == "." else f"{folder}{os.sep}{name}" for name in self.listed]
 
     def renamed(self, names: Mapping[str, Sequence[str]], total: int) -> bytes:
         """Its text with the names of other tensors by shard, in their order or, if that is how they were, sorted; and
@@ -161,6 +164,7 @@ def _constant(text: str) -> Any:
 def _check_names(index: Index) -> None:
     """InputError unless each shard is a plain name, of a file that is in the index's folder (or of none)."""
     folder = os.path.realpath(PurePath(index.path).parent)
+    missing = []
     for name, path in zip(index.listed, index.shards, strict=True):
         plain = name not in ("", ".", "..") and not any(mark in name for mark in "/\\\0") and _is_valid(name)
         if not plain or is_index(name):
@@ -168,13 +172,28 @@ def _check_names(index: Index) -> None:
                 f"names a shard {name!r}, which is no plain name of a tensor file beside it",
                 hint="shards have to lie in the index's own folder",
             )
-        if Path(path).is_symlink() and os.path.dirname(os.path.realpath(path)) != folder:  # noqa: PTH120 - text
+        if os.path.islink(path) and os.path.dirname(os.path.realpath(path)) != folder:
             raise InputError(
                 f"its shard {name!r} is a link that leads out of its folder",
                 hint="copy the checkpoint with cp -L, or name the shards themselves",
             )
-        if Path(path).is_fifo():  # to look at it is to wait, and a shard is looked at more than once
+        mode = _mode(path)
+        if mode is None:
+            missing.append(name)
+        elif stat.S_ISFIFO(mode):  # to look at it is to wait, and a shard is looked at more than once
             raise InputError(f"its shard {name!r} is a pipe, which is no file of a checkpoint", hint=_COPY_AGAIN)
+    if len(missing) > _MOST_MISSING:
+        first = ", ".join(map(repr, missing[:3]))
+        what = f"lacks {len(missing):,} of its {len(index.listed):,} shards: {first} and {len(missing) - 3:,} more"
+        raise InputError(what, hint=_COPY_AGAIN)
+
+
+def _mode(path: str) -> int | None:
+    """What kind of file there is at a path, or at the end of a link; None for none."""
+    try:
+        return os.stat(path).st_mode
+    except OSError:
+        return None
 
 
 def _is_valid(name: str) -> bool:
