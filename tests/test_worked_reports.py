@@ -106,3 +106,50 @@ def test_a_report_of_many_tensors_is_quickly_searched(reports: dict[str, Any]) -
     report = changed(reports["x"], TENSOR[:3], [*others, *file["tensors"]])
     assert len(json.dumps(report)) > 10**7
     assert apply(report, "x") == 0
+
+
+def test_the_lines_of_a_report_are_taken_as_the_report_is(tmp_path: Path, reports: dict[str, Any]) -> None:
+    """Of a run over several files; the ties of a cut by rank, and a threshold of several tensors together, too."""
+    for options in (
+        ("-t", "top3"),
+        ("-t", "p40"),
+        ("-t", "top2", "--scope", "axis:0"),
+        ("-t", "top5", "--scope", "global"),
+    ):
+        words = ("gradient", "x.npy", "square.npy", *options, "-O", "first", "--overwrite")
+        assert thresh(*words, "--report", "ndjson", "--report-file", "report.ndjson").status == 0
+        assert thresh(*words, "--report-file", "report.json").status == 0
+        Path("copy.jsonl").write_bytes(Path("report.ndjson").read_bytes() + b"\n")
+        for name in ("report.json", "report.ndjson", "copy.jsonl"):
+            words = ("gradient", "x.npy", "square.npy", "-t", f"@{name}", "-O", "again", "--overwrite")
+            assert thresh(*words).status == 0
+            for file in ("x.npy", "square.npy"):
+                assert Path("again", file).read_bytes() == Path("first", file).read_bytes()
+
+
+@pytest.mark.usefixtures("reports")
+@pytest.mark.parametrize(
+    ("kept", "what"),
+    [
+        (slice(0, 1), "was cut short"),
+        (slice(0, 0), "was cut short"),
+        ([0, 1, 0, 1], "more than one report"),
+        ([1, 1], "more than one report"),
+        (b"[]\n", "is not a report of thresh"),
+        (b'{"event": "other"}', "is not a report of thresh"),
+        (b'{"event": "end"}', "is not a report of thresh"),
+        (b'{"event": "file", "ind', "is not JSON"),
+        (b"\xff\xfe", "is not JSON"),
+        (b"[" * 100_000, "is not JSON"),
+    ],
+)
+def test_lines_that_are_no_report_are_not_taken_for_one(kept: Any, what: str) -> None:
+    """Those of a run that was killed, or of two."""
+    lines = thresh("gradient", "x.npy", "-t", "p40", "-n", "--report", "ndjson").out.encode().splitlines(keepends=True)
+    assert len(lines) == 2
+    if isinstance(kept, slice):
+        kept = b"".join(lines[kept])
+    elif isinstance(kept, list):
+        kept = b"".join(lines[place] for place in kept)
+    Path("report.ndjson").write_bytes(kept)
+    refused(thresh("gradient", "x.npy", "-t", "@report.ndjson", "-o", "out.npy"), 4, "report.ndjson: ", what)

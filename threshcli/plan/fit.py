@@ -13,6 +13,7 @@ from threshcli.dtypes import Real
 from threshcli.errors import UsageError
 from threshcli.spec import Number
 from threshcli.thresholds.base import Answer, Terms, Threshold, Ties
+from threshcli.thresholds.report import is_report
 
 _MOST_BINS = 1 << 20
 _LARGEST = Fraction(sys.float_info.max)
@@ -62,7 +63,7 @@ class Fit:
         for number in (self.scale, self.offset):
             if number is not None and (isinstance(number.value, float) or abs(number.value) > _LARGEST):
                 raise UsageError(f"--scale and --offset must be finite, not {number}", hint="give finite numbers")
-        if self.mask is not None and (not self.mask or self.mask.endswith(".json")):
+        if self.mask is not None and (not self.mask or is_report(self.mask)):
             raise UsageError(f"--estimate-mask {self.mask!r} is not a map", hint="give a tensor file, or FILE::NAME")
         if not 2 <= self.bins <= _MOST_BINS:
             raise UsageError(f"--bins {self.bins} is not from 2 to {_MOST_BINS:,}", hint="leave it out: there are 256")

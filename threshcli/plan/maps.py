@@ -15,8 +15,10 @@ from threshcli.plan.opening import tensor_file
 from threshcli.storage import local
 from threshcli.storage.spool import up_to
 from threshcli.thresholds.base import Maps
+from threshcli.thresholds.report import LINES
 
 _LONGEST_REPORT = 1 << 28
+_HINT = "it has to be a report of thresh, written with --json or --report ndjson"
 
 
 def divided(text: str, folder: str = "") -> tuple[str, str | None]:
@@ -72,18 +74,31 @@ class MapFiles(Maps):
 
 
 def read_report(path: str) -> dict[str, Any]:
-    """A report that was written with --json; errors name it."""
-    hint = "it has to be a report of thresh, written with --json"
+    """A report that was written with --json, or as NDJSON; errors name it."""
     try:
         with local.Source(path, up_to(_LONGEST_REPORT)) as source:
             if source.size > _LONGEST_REPORT:
-                raise InputError("is too long for a report", hint=hint)
-            found = json.loads(bytes(source.read(0, source.size)))
+                raise InputError("is too long for a report", hint=_HINT)
+            raw = bytes(source.read(0, source.size))
+        found = _from_lines(raw) if path.endswith(LINES) else json.loads(raw)
     except (ValueError, RecursionError) as error:
         if isinstance(error, ThreshError):
             error.located(path)
             raise
-        raise InputError(f"is not JSON: {error}", hint=hint, file=path) from error
+        raise InputError(f"is not JSON: {error}", hint=_HINT, file=path) from error
     if not isinstance(found, dict) or found.get("schema") != "thresh.report/1":
-        raise InputError("is not a report of thresh", hint=hint, file=path)
+        raise InputError("is not a report of thresh", hint=_HINT, file=path)
     return found
+
+
+def _from_lines(raw: bytes) -> Any:
+    """The report that the lines of NDJSON come to: an event for each file, and one of the end, which has all else."""
+    events = [json.loads(line) for line in raw.splitlines() if line.strip()]
+    kinds = [event.get("event") if isinstance(event, dict) else None for event in events]
+    if not {*kinds} <= {"file", "end"}:
+        raise InputError("is not a report of thresh", hint=_HINT)
+    if "end" not in kinds:
+        raise InputError("does not end as a report does: the run that wrote it was cut short", hint=_HINT)
+    if kinds.index("end") < len(kinds) - 1:
+        raise InputError("holds more than one report", hint="give the lines of one run")
+    return {**events[-1], "files": events[:-1]}

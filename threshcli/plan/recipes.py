@@ -19,10 +19,10 @@ from threshcli.plan.opening import tensor_file
 from threshcli.plan.provenance import KEY, sidecar_of
 from threshcli.storage import local
 from threshcli.storage.spool import up_to
+from threshcli.thresholds.report import LINES
 
 _LONGEST = 1 << 28
 _REPORT = "thresh.report/1"
-_LINES = (".ndjson", ".jsonl")
 _HINT = (
     "name the recipe first, then the files; outputs of thresh in .safetensors have theirs, others get one beside them "
     "with --sidecar"
@@ -58,7 +58,7 @@ def _written(path: str) -> _Written:
         if source.size > _LONGEST:
             raise UsageError("is too long for a recipe", hint="name the recipe first, then the files")
         raw = source.read(0, source.size)
-    if suffix in _LINES:
+    if suffix in LINES:
         raw = raw.rstrip().rpartition(b"\n")[2]  # the event of its end, which has the recipe
     elif suffix != ".json":
         return _Written(_from_toml(raw))

@@ -9,6 +9,7 @@ from threshcli.containers.base import Contents, Tensor
 from threshcli.errors import UsageError
 from threshcli.near import near_names
 from threshcli.thresholds.base import Fitted, Mapped, Maps, Threshold
+from threshcli.thresholds.report import is_report
 from threshcli.tiles import View
 
 
@@ -27,7 +28,7 @@ class MapThreshold(Threshold):
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        if not text.startswith("@") or text.endswith(".json"):
+        if not text.startswith("@") or is_report(text):
             return None
         path, chosen, name = text[1:].partition("::")
         if not path or (chosen and not name):

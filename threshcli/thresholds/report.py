@@ -14,10 +14,17 @@ from threshcli.errors import UsageError
 from threshcli.near import near_names
 from threshcli.thresholds.base import Answer, Fitted, Fixed, Maps, Spread, Threshold
 
+LINES = (".ndjson", ".jsonl")
+"""How the names of reports end that are a line a file."""
 _INFINITE = {"Infinity": math.inf, "-Infinity": -math.inf}
 _HINT = "work them out again: thresh solve FILE... -t SPEC --json"
 _MAP = "write them to a map, and use that: thresh solve FILE -t SPEC -o MAP, then -t @MAP"
 _FIT = ("scope", "ties", "scale", "offset", "at_least", "at_most", "ignore_zero", "estimate_mask", "bins")
+
+
+def is_report(path: str) -> bool:
+    """Whether a file that thresholds are read from is meant as a report: the others are maps."""
+    return path.endswith((".json", *LINES))
 
 
 class About(NamedTuple):
@@ -29,13 +36,14 @@ class About(NamedTuple):
 
 @dataclass(frozen=True)
 class ReportThreshold(Threshold):
-    """`@report.json`: the thresholds that `solve --json`, or any rule with `--json`, has reported, by tensor name.
+    """`@report.json`, `@report.ndjson`: the thresholds that `solve --json`, or any rule with `--json` or `--report
+    ndjson`, has reported, by tensor name.
 
     Where several files of the report have a tensor of that name, the same file counts, or one of the same name. A cut
     by rank comes with its ties, so that the same elements stay.
     """
 
-    form: ClassVar[str] = "@report.json"
+    form: ClassVar[str] = "@report.json, @report.ndjson"
     meaning: ClassVar[str] = "thresholds worked out earlier, by tensor name"
 
     text: str
@@ -44,7 +52,7 @@ class ReportThreshold(Threshold):
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        return cls(text, text[1:]) if text.startswith("@") and text.endswith(".json") else None
+        return cls(text, text[1:]) if text.startswith("@") and is_report(text) else None
 
     def bind(self, tensor: Fitted, maps: Maps) -> Fixed | Spread:
         found = self.bind_all(tensor, maps)
