@@ -151,10 +151,10 @@ def test_big_endian_arrays_become_archives_that_torch_reads(kind: str, tmp_path:
     """torch does not swap the bytes of an untyped storage, such as that of uint16: the archive is little-endian."""
     array = np.array([1, 2, 300, 0], dtype=f">{kind}")
     np.save(tmp_path / "x.npy", array)
-    given, wanted = tmp_path / "x.npy", torch.from_numpy(array.astype(array.dtype.newbyteorder("=")))
+    given, wanted = tmp_path / "x.npy", np.where(np.abs(array) > 1, array, 0).astype(array.dtype.newbyteorder("="))
     out, left = tmp_path / "out.pt", tmp_path / "left.pt"
     assert thresh("gradient", given, "-t", 1, "-o", out, "--residual", left, "-q").status == 0
-    assert torch.equal(torch.load(out)["x"], torch.where(wanted.to(torch.complex64).abs() > 1, wanted, 0))
+    assert torch.equal(torch.load(out)["x"], torch.from_numpy(wanted))
     assert torch.load(left)["x"].tolist() == [1, 0, 0, 0]
 
 

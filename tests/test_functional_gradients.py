@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses import FakeTensorMode
 from torch.autograd import gradcheck, gradgradcheck
 
 import threshcli as t
@@ -66,6 +68,21 @@ def test_a_gradient_comes_out_of_transforms_as_out_of_backward(name: str) -> Non
     (wanted,) = torch.autograd.grad(function(x).sum(), x)
     assert torch.equal(torch.func.grad(lambda x: function(x).sum())(x.detach()), wanted)
     assert torch.equal(torch.func.jacrev(function)(x.detach()).sum((0, 1)), wanted)
+
+
+@every_rule
+def test_what_is_nothing_but_a_shape_gives_shape_and_dtype(name: str) -> None:
+    """On the device meta and among fake tensors; a threshold that is worked out has nothing to be worked out from."""
+    function, x = KEEPING[name], numbers(4, 5).detach()
+    fake = FakeTensorMode()
+    for mode, shape in ((nullcontext(), x.to("meta")), (fake, fake.from_tensor(x))):
+        with mode:
+            if name in LOOKING:
+                with pytest.raises(t.errors.UsageError, match="no elements to look at"):
+                    function(shape)
+                continue
+            found = function(shape)
+            assert (found.shape, found.dtype, found.device) == (x.shape, x.dtype, shape.device)
 
 
 @without_elements

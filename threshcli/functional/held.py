@@ -81,8 +81,9 @@ def hold(value: object, what: str) -> Held:
     dtype = dtype_of(value, what)
     if is_tensor(value):
         if not has_memory(value):
+            where = "it is inside of a transform of torch, or nothing but a shape"
             hint = "work thresholds out before, and give the result"
-            raise UsageError(f"{what} has no elements to look at inside of a transform of torch", hint=hint)
+            raise UsageError(f"{what} has no elements to look at: {where}", hint=hint)
         dense = value.detach().cpu().contiguous().resolve_conj().resolve_neg()
         return Held(memory(dense), dtype, tuple(value.shape))
     array = np.asarray(value)

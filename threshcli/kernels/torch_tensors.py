@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._guards import detect_fake_mode
 
 from threshcli.dtypes import DType, Range
 from threshcli.kernels._torch_complex_tensors import TensorPairs
@@ -22,9 +23,9 @@ from threshcli.kernels.torch import TorchKernels
 
 
 def has_memory(tensor: Tensor) -> bool:
-    """Whether a tensor's elements can be looked at; not those of a graph in the making, nor of a transform of
-    torch.func."""
-    if torch.compiler.is_compiling():
+    """Whether a tensor's elements can be looked at; not those of a graph in the making, of a tensor that only has a
+    shape, nor of a transform of torch.func."""
+    if torch.compiler.is_compiling() or tensor.is_meta or detect_fake_mode(tensor) is not None:
         return False
     try:
         tensor.untyped_storage()
