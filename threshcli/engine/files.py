@@ -3,38 +3,33 @@
 from __future__ import annotations
 
 import time
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import NamedTuple, TypeVar
 
 from threshcli.engine.abreast import Steps
 from threshcli.engine.copies import Part, work_together
-from threshcli.engine.ledger import Ledger, crc_of, require
+from threshcli.engine.doing import Doing, Output
+from threshcli.engine.ledger import Ledger, crc_of
 from threshcli.engine.maps import MapSources
 from threshcli.engine.outcome import file_result
-from threshcli.engine.reading import Input, read_elements
+from threshcli.engine.reading import Input
 from threshcli.engine.sizes import Settings
 from threshcli.engine.tensor import TensorWork, by_plan, works_of
+from threshcli.engine.together import Party
 from threshcli.engine.units import Unit, checked_inline, units_of
-from threshcli.kernels.base import Kernels
-from threshcli.packings.base import Piece
 from threshcli.plan.files import FilePlan, OutputPlan
 from threshcli.plan.request import Request
-from threshcli.plan.tensors import TensorPlan
 from threshcli.results import FileResult
 from threshcli.stats import Counts
 from threshcli.storage.local import Target
 from threshcli.storage.streams import Stream
 from threshcli.thresholds.base import Mapped
-from threshcli.tiles import Tile
 
 T = TypeVar("T")
 _LIGHT = 1 << 16  # bytes of a tensor, on an average, under which calls of the system take longer than its elements
 _ALONE = 1 << 21  # files up to so many bytes are not worth a second thread
 _TOGETHER = 1 << 23  # files under so many bytes are not worth another process
-
-Output = Target | Stream
 
 
 class _Found(NamedTuple):
@@ -47,22 +42,20 @@ class _Found(NamedTuple):
     met: list[tuple[int, int]]
 
 
-class FileRun:
+class FileRun(Doing):
     """The work on one planned file."""
 
     def __init__(self, request: Request, plan: FilePlan, source: Input, settings: Settings) -> None:
-        self._request, self._plan, self._source, self._settings = request, plan, source, settings
-        self._counts: dict[tuple[int, int], Counts] = {}
-        self._read, self._written, self._left = Ledger(), Ledger(), Ledger()
-        self._met: list[tuple[int, int]] = []  # bytes of packed tensors in which bits of several tiles are to lie
+        super().__init__(plan, source, settings)
+        self._request = request
         self._maps = MapSources()
         self._ends: list[Callable[[], object]] = [self._maps.close]
-        alike = self._shared("alike", lambda: by_plan(plan.tensors), alike=True)
-        self._work: dict[int, TensorWork] = self._shared("work", self._works, alike)
+        self._alike = self._shared("alike", lambda: by_plan(plan.tensors), alike=True)
+        self._work: dict[int, TensorWork] = self._shared("work", self._works, self._alike)
+        self._parties: tuple[Party, ...] = ()
+        self.worked = False
         self._inline = checked_inline(plan) if plan.contents.regions else {}
         self._light = plan.size <= _LIGHT * len(plan.tensors) and plan.size <= settings.largest_tile
-        self._target: Output | None = None
-        self._residual: Output | None = None
 
     def _shared(self, name: str, make: Callable[[], T], alike: bool) -> T:
         """What is made once for all files that are planned alike."""
@@ -85,6 +78,7 @@ class FileRun:
             self._target = self._begin(self._plan.output)
             self._residual = self._begin(self._plan.residual)
             sidecar = self._begin(self._plan.sidecar)
+            self._wait()
             began += yield light
             self._look_sideways()
             self._work_all()
@@ -111,6 +105,26 @@ class FileRun:
                 self._end()
                 raise
 
+    def _all_units(self) -> Sequence[Unit]:
+        """The units, in a list that serves all files that are planned alike."""
+        return self._shared("units", lambda: list(self._units()), alike=True)
+
+    def _wait(self) -> None:
+        """Wait for the work on files alike, where they are so small that it is done for all of them."""
+        if self._light and self._alike and self._plan.size <= _ALONE:
+            self._parties = self._shared("parties", self._party, alike=True)
+            for party in self._parties:
+                party.join(self)
+
+    def _party(self) -> tuple[Party, ...]:
+        """Where files alike meet: those whose elements are one unit that a rule is applied to."""
+        units = self._all_units()
+        if len(units) > 1 or self._inline:
+            return ()
+        numbers = [unit.number for unit in units if unit.number is not None]
+        applied = [plan for plan in (self._plan.tensors[number] for number in numbers) if plan.applied]
+        return tuple(Party(units[0], self._work[plan.out.source], plan.view.itemsize) for plan in applied)
+
     def _look_sideways(self) -> None:
         """For rules that do, make the masks of what they select, or get ready to."""
         for step in self._request.steps:
@@ -129,7 +143,8 @@ class FileRun:
     def _work_all(self) -> None:
         crew, size = self._settings.crew, self._plan.size
         if size <= _ALONE:
-            crew.run(iter(self._shared("units", lambda: list(self._units()), alike=True)), self._do, alone=True)
+            if not any(party.work(self, crew) for party in self._parties):  # there is one at most
+                crew.run(iter(self._all_units()), self._do, alone=True)
             return
         if not crew.copies or crew.size < 2 or size < _TOGETHER:
             crew.run(self._units(), self._do, alone=crew.copies)
@@ -197,97 +212,3 @@ class FileRun:
 
     def _units(self) -> Iterator[Unit]:
         return units_of(self._plan, self._settings, self._inline, self._work)
-
-    def _do(self, unit: Unit, k: Kernels) -> None:
-        k.reset()
-        if unit.number is None:
-            self._copy(unit, k)
-            return
-        plan, tile = self._plan.tensors[unit.number], unit.tile
-        nbytes = tile.count * plan.view.itemsize
-        raw = k.buffer(nbytes)
-        read_elements(self._source, plan.view, tile.start, tile.stop, raw)
-        crc = None
-        if plan.out.source in self._inline:
-            crc = zlib.crc32(raw)
-            self._read.add(plan.view.offset + tile.start * plan.view.itemsize, nbytes, crc)
-        if plan.applied:
-            alike = self._plan.tensors[unit.number : unit.number + unit.many]
-            counts, names = [self._counts_of(item, k) for item in alike], [item.name for item in alike]
-            worked = self._work[plan.out.source].tile(k, raw, tile, counts, names)
-            if plan.packed is not None:
-                self._write_packed(plan, plan.packed.pieces(tile, worked.out))
-            else:
-                self._write(self._target, self._plan.output, self._written, plan.place, tile, worked.out)
-            if worked.residual is not None:
-                self._write(self._residual, self._plan.residual, self._left, plan.residual_place, tile, worked.residual)
-        else:
-            if plan.view.swapped and not plan.out.swapped:
-                raw, crc = k.store(k.load(raw, plan.tensor.dtype.compared, swapped=True)), None
-            self._write(self._target, self._plan.output, self._written, plan.place, tile, raw, crc)
-        self._settings.progress.advance(nbytes)
-
-    def _counts_of(self, plan: TensorPlan, k: Kernels) -> Counts:
-        """The counts of a tensor: each worker counts for itself."""
-        key = plan.out.source, id(k)
-        found = self._counts.get(key)
-        return self._counts.setdefault(key, Counts()) if found is None else found
-
-    def _copy(self, unit: Unit, k: Kernels) -> None:
-        """Bytes that are copied as they are, or only checked."""
-        raw = k.buffer(unit.tile.count)
-        self._source.read_into(unit.tile.start, raw)
-        crc = zlib.crc32(raw)
-        self._read.add(unit.tile.start, unit.tile.count, crc)
-        if unit.target is not None and self._target is not None:
-            self._target.write(unit.target, raw)
-            self._written.add(unit.target, unit.tile.count, crc)
-            self._settings.progress.advance(unit.tile.count)
-
-    def _write(
-        self,
-        target: Output | None,
-        output: OutputPlan | None,
-        ledger: Ledger,
-        place: int | None,
-        tile: Tile,
-        data: memoryview,
-        crc: int | None = None,
-    ) -> None:
-        if target is None or output is None or place is None:
-            return
-        offset = place + tile.start * (len(data) // tile.count)
-        target.write(offset, data)
-        if output.skeleton.checksums:
-            ledger.add(offset, len(data), zlib.crc32(data) if crc is None else crc)
-
-    def _write_packed(self, plan: TensorPlan, pieces: Iterator[Piece]) -> None:
-        """What is stored of a tile of a packed tensor."""
-        if self._target is None or self._plan.output is None:
-            return
-        for piece in pieces:
-            offset = plan.places[piece.part] + piece.offset
-            if piece.shared:
-                self._met.append((offset, piece.data[0]))
-                continue
-            self._target.write(offset, piece.data)
-            if self._plan.output.skeleton.checksums:
-                self._written.add(offset, len(piece.data), zlib.crc32(piece.data))
-
-    def _join_bits(self) -> None:
-        """What packed tensors hold besides the pieces of their tiles: constants, and bytes in which tiles meet."""
-        if self._target is None:
-            return
-        for plan in self._plan.tensors:
-            if plan.packed is not None:
-                self._write_packed(plan, plan.packed.constants())
-        joined: dict[int, int] = {}
-        for offset, bits in self._met:
-            joined[offset] = joined.get(offset, 0) | bits
-        for offset, bits in joined.items():
-            self._target.write(offset, bytes((bits,)))
-
-    def _check_regions(self) -> None:
-        regions = self._plan.contents.regions
-        for region, crc in zip(regions, self._read.crcs(regions), strict=True):
-            require(region, crc)

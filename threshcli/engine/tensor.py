@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from threshcli.engine.counting import Counting
@@ -27,6 +27,13 @@ class Worked(NamedTuple):
 
     out: memoryview
     residual: memoryview | None
+
+    def parts(self, many: int) -> Iterator[Worked]:
+        """What so many equal parts of the tile gave."""
+        size, left = len(self.out) // many, len(self.residual or ()) // many
+        for number in range(many):
+            residual = None if self.residual is None else self.residual[number * left : (number + 1) * left]
+            yield Worked(self.out[number * size : (number + 1) * size], residual)
 
 
 class TensorWork:

@@ -12,7 +12,7 @@ from threshcli.plan.files import FilePlan
 from threshcli.plan.tensors import TensorPlan
 from threshcli.tiles import Tile, tiles
 
-_TOGETHER = 1 << 15  # elements of small tensors that go together: what is made of them stays in the cache
+TOGETHER = 1 << 15  # elements of small tensors that go together: what is made of them stays in the cache
 
 
 class Unit(NamedTuple):
@@ -60,7 +60,7 @@ def _runs(tensors: Sequence[TensorPlan], works: Mapping[int, TensorWork]) -> Ite
             continue
         if number:
             yield first, number - first
-        first, room = number, _TOGETHER - elements
+        first, room = number, TOGETHER - elements
     if tensors:
         yield first, len(tensors) - first
 
