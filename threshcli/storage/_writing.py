@@ -24,6 +24,8 @@ class Writing:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is None:
+            return
         if isinstance(error, FileNotFoundError):
             hint = "create the folder first"
             raise OutputError("cannot be written: its folder does not exist", hint=hint, file=self._path) from None

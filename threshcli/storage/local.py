@@ -105,6 +105,8 @@ class _Reading:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is None:
+            return
         if isinstance(error, FileNotFoundError):
             hint = "check the path; quote patterns that the shell should not expand"
             raise InputError("no such file", hint=hint) from None
