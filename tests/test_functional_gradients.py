@@ -86,6 +86,30 @@ def test_what_is_nothing_but_a_shape_gives_shape_and_dtype(name: str) -> None:
 
 
 @without_elements
+def test_derivatives_forward_are_those_backward(name: str) -> None:
+    """And those of finite differences; of each other, too."""
+    function, x = KEEPING[name], numbers(4, 5).detach()
+    assert gradcheck(function, x.requires_grad_(), check_forward_ad=True, check_batched_forward_grad=True)
+    x = x.detach()
+    torch.testing.assert_close(torch.func.jacfwd(function)(x), torch.func.jacrev(function)(x), rtol=1e-14, atol=0)
+    squares = lambda x: (function(x) ** 2).sum()  # noqa: E731 - a function of the function
+    hessians = [outer(torch.func.jacrev(squares))(x) for outer in (torch.func.jacfwd, torch.func.jacrev)]
+    torch.testing.assert_close(*hessians, rtol=1e-13, atol=1e-14)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float32])
+def test_a_narrow_dtype_has_its_derivatives_forward(kind: torch.dtype) -> None:
+    """What is calculated in float32 has the tangent of what it is rounded to."""
+    x = numbers(20).detach().to(kind)
+    for name in ("soft", "garrote", "firm"):
+        found = torch.func.jvp(KEEPING[name], (x,), (torch.ones_like(x),))[1]
+        (wanted,) = torch.autograd.grad(KEEPING[name](x.requires_grad_()).sum(), x)
+        assert found.dtype is kind
+        torch.testing.assert_close(found, wanted, rtol=2 * torch.finfo(kind).eps, atol=0)
+        x = x.detach()
+
+
+@without_elements
 def test_rows_of_a_batch_are_worked_on_by_vmap(name: str) -> None:
     function, x = KEEPING[name], numbers(4, 5).detach()
     assert torch.equal(torch.func.vmap(function)(x), function(x))
@@ -147,6 +171,8 @@ def test_thresholds_learn_where_the_formula_has_them() -> None:
     low, high = (torch.full((30,), value, dtype=torch.float64, requires_grad=True) for value in (0.375, 1.125))
     assert gradcheck(t.firm, (numbers(30), low, high))
     assert gradcheck(lambda x, high: t.clamp(x, -0.375, high), (numbers(30), high))
+    for function, cuts in ((t.soft_threshold, (threshold,)), (t.garrote, (threshold,)), (t.firm, (low, high))):
+        assert gradcheck(function, (numbers(30), *cuts), check_forward_ad=True, check_backward_ad=False)
     gate = torch.full((30,), 0.625, dtype=torch.float64, requires_grad=True)
     assert not t.gradient_threshold(x, gate).requires_grad
 
@@ -167,6 +193,8 @@ def test_what_goes_has_a_gradient_of_zero_even_where_the_formula_has_none(functi
     for threshold in (0.0, 1.0, float("inf")):
         made = function(x, threshold)
         (found,) = torch.autograd.grad(made.sum(), x)
+        forward = torch.func.jvp(lambda x, cut=threshold: function(x, cut), (x.detach(),), (torch.ones(6),))[1]
+        assert torch.equal(forward, found)
         gone = x.abs() <= threshold
         assert torch.equal(made[gone], torch.zeros_like(made[gone]))
         assert torch.equal(found[gone], torch.zeros_like(found[gone]))
@@ -211,8 +239,10 @@ def test_a_step_has_the_gradient_of_its_surrogate(kind: Any) -> None:
     torch._dynamo.reset()
     compiled = torch.compile(step, backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(torch.autograd.grad(compiled(x, threshold).sum(), x)[0], wanted, rtol=1e-14, atol=0)
-    mapped = torch.func.vmap(torch.func.grad(step))(x.detach(), threshold.detach())
-    torch.testing.assert_close(mapped, wanted, rtol=1e-14, atol=0)
+    plain = x.detach(), threshold.detach()
+    torch.testing.assert_close(torch.func.vmap(torch.func.grad(step))(*plain), wanted, rtol=1e-14, atol=0)
+    forward = torch.func.jvp(step, plain, (torch.full_like(x, 3), torch.full_like(x, 0.5)))[1]
+    torch.testing.assert_close(forward, 2.5 * wanted, rtol=1e-14, atol=0)
 
 
 def test_levels_have_a_step_at_each_cut_as_high_as_the_values_are_apart() -> None:

@@ -85,6 +85,14 @@ def test_hard_gradients_are_those_of_a_smooth_gate(surrogate: Any) -> None:
     wanted = (-(weights * x.detach() * slope).sum()) * torch.sigmoid(raw)
     assert torch.allclose(to_raw, wanted)
 
+    def function(x: Tensor, raw: Tensor) -> Tensor:
+        found: Tensor = torch.func.functional_call(layer, {"raw": raw}, (x,))
+        return found
+
+    tangents = torch.linspace(0, 1, 41, dtype=torch.float64), torch.full_like(raw, 3)
+    forward = torch.func.jvp(function, (x.detach(), raw), tangents)[1]
+    assert torch.allclose((forward * weights).sum(), (to_x * tangents[0]).sum() + (to_raw * tangents[1]).sum())
+
 
 def test_without_a_surrogate_the_gate_does_not_learn() -> None:
     layer = t.HardThreshold(0.5, surrogate="none")

@@ -12,7 +12,7 @@ import numpy as np
 from threshcli import thresholds
 from threshcli.dtypes import FLOAT64, DType
 from threshcli.errors import UsageError
-from threshcli.functional.held import Held, dtype_of, has_memory, hold, is_tensor
+from threshcli.functional.held import Held, dtype_of, hold, is_differentiated, is_tensor
 from threshcli.functional.neighbours import window_map
 from threshcli.functional.solving import Solved, solve
 from threshcli.plan.bounds import each_cut
@@ -136,4 +136,4 @@ def is_number(value: object) -> bool:
 
 def _stays(value: object) -> bool:
     """Whether one number in a tensor has to stay in it: for its gradient, or since it cannot be looked at yet."""
-    return is_tensor(value) and (value.requires_grad or not has_memory(value))
+    return is_tensor(value) and is_differentiated(value)

@@ -106,3 +106,10 @@ def has_memory(tensor: torch.Tensor) -> bool:
     from threshcli.kernels.torch_tensors import has_memory
 
     return has_memory(tensor)
+
+
+def is_differentiated(tensor: torch.Tensor) -> bool:
+    """Whether a derivative may go through a tensor, backward or forward, or in a transform of torch.func."""
+    from threshcli.kernels.torch_tensors import has_tangent
+
+    return tensor.requires_grad or not has_memory(tensor) or has_tangent(tensor)

@@ -51,16 +51,28 @@ class _Step(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         _, input, threshold, ctx.height, ctx.kind, ctx.temperature = inputs
         ctx.save_for_backward(input, threshold)
+        ctx.save_for_forward(input, threshold)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         input, threshold = ctx.saved_tensors
-        steep = slope((input - threshold) / ctx.temperature, ctx.kind, ctx.temperature)
-        to_input = grads[0] * steep * ctx.height
+        to_input = grads[0] * _steep(ctx)
         to_threshold = None
         if ctx.needs_input_grad[2]:
             to_threshold = -to_input.sum_to_size(threshold.shape).to(threshold.dtype)
         return grads[0], to_input.to(input.dtype), to_threshold, None, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor) -> Tensor:
+        made, input, threshold = tangents[:3]
+        return made + ((input - threshold) * _steep(ctx)).to(made.dtype)
+
+
+def _steep(ctx: Any) -> Tensor:
+    """The derivative of the step that a context is about."""
+    input, threshold = ctx.saved_tensors
+    steep: Tensor = slope((input - threshold) / ctx.temperature, ctx.kind, ctx.temperature) * ctx.height
+    return steep
 
 
 _stepped: Callable[..., Tensor] = _Step.apply

@@ -20,7 +20,7 @@ from threshcli.kernels._torch_convert import BITS
 from threshcli.kernels.base import Block, Cut, Kernels, Rank, Scalar, Tied
 from threshcli.kernels.complex import fitting
 from threshcli.kernels.torch import TorchKernels
-from threshcli.kernels.torch_tensors import TensorKernels, as_tensor, has_memory
+from threshcli.kernels.torch_tensors import TensorKernels, as_tensor, has_memory, has_tangent
 from threshcli.rules.base import Slot, crossed, slot_of
 from threshcli.spec import ZERO, Axes
 from threshcli.thresholds.base import Bound, Fixed, Mapped, Spread
@@ -61,7 +61,7 @@ def _is_watched(input: Tensor, call: Call) -> bool:
     tensors = [input, *(value for value in call.bindings.maps.values() if isinstance(value, Tensor))]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         return True
-    return not all(has_memory(tensor) for tensor in tensors)
+    return not all(has_memory(tensor) and not has_tangent(tensor) for tensor in tensors)
 
 
 def _in_memory(call: Call, input: Tensor, out: Tensor | None) -> Tensor:

@@ -58,15 +58,25 @@ class _Magnitude(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         ctx.save_for_backward(inputs[0])
+        ctx.save_for_forward(inputs[0])
         ctx.kind, ctx.wide = inputs[1:]
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        (parts,) = ctx.saved_tensors
-        size = _magnitude(parts, ctx.kind, ctx.wide).unsqueeze(-1)
-        usable = (size != 0) & size.isfinite() & (grads[0].unsqueeze(-1) != 0)
-        direction = torch.where(usable, parts, 0) / torch.where(usable, size, 1)
-        return torch.where(usable, grads[0].unsqueeze(-1) * direction, 0), None, None
+        gradient = grads[0].unsqueeze(-1)
+        return torch.where(gradient != 0, gradient * _direction(ctx), 0), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor) -> Tensor:
+        return torch.where(tangents[0] != 0, tangents[0] * _direction(ctx), 0).sum(-1)
+
+
+def _direction(ctx: Any) -> Tensor:
+    """x / abs(x), and 0 where that is not a direction."""
+    (parts,) = ctx.saved_tensors
+    size = _magnitude(parts, ctx.kind, ctx.wide).unsqueeze(-1)
+    usable = (size != 0) & size.isfinite()
+    return torch.where(usable, parts, 0) / torch.where(usable, size, 1)
 
 
 _magnitude: Callable[..., Tensor] = _Magnitude.apply

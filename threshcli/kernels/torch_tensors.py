@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch._guards import detect_fake_mode
+from torch.autograd.forward_ad import unpack_dual
 
 from threshcli.dtypes import DType, Range
 from threshcli.kernels._torch_complex_tensors import TensorPairs
@@ -32,6 +33,11 @@ def has_memory(tensor: Tensor) -> bool:
     except NotImplementedError:  # a transform looks through it
         return False
     return True
+
+
+def has_tangent(tensor: Tensor) -> bool:
+    """Whether a derivative goes forward through a tensor, outside of the transforms of torch.func."""
+    return unpack_dual(tensor).tangent is not None  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
 
 class TensorKernels(TensorPairs, TorchKernels):
@@ -129,11 +135,15 @@ class _Rounded(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.kind = inputs[0].dtype
+        ctx.kind, ctx.made = inputs[0].dtype, output.dtype
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         return grads[0].to(ctx.kind), None, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor) -> Tensor:
+        return tangents[0].to(ctx.made)
 
 
 class _Calculated(torch.autograd.Function):
@@ -149,15 +159,25 @@ class _Calculated(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         ctx.save_for_backward(*inputs[:2])
+        ctx.save_for_forward(*inputs[:2])
         ctx.operator = inputs[2]
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         a, b = ctx.saved_tensors
-        slopes = _SLOPES[ctx.operator](a, b)
-        found = (torch.where((grads[0] != 0) & (slope != 0), grads[0] * slope, 0) for slope in slopes)
+        found = (_times(grads[0], slope) for slope in _SLOPES[ctx.operator](a, b))
         to_a, to_b = (slope.sum_to_size(value.shape) for slope, value in zip(found, (a, b), strict=True))
         return to_a, to_b, None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor) -> Tensor:
+        to_a, to_b = _SLOPES[ctx.operator](*ctx.saved_tensors)
+        return _times(tangents[0], to_a) + _times(tangents[1], to_b)
+
+
+def _times(gradient: Tensor, slope: Tensor) -> Tensor:
+    """Their product, which is 0 where one of them is."""
+    return torch.where((gradient != 0) & (slope != 0), gradient * slope, 0)
 
 
 _OPERATIONS: dict[Operator, Callable[[Tensor, Tensor], Tensor]] = {

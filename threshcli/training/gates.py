@@ -24,12 +24,26 @@ class _Gate(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         _, input, threshold, ctx.kind, ctx.temperature = inputs
         ctx.save_for_backward(input, threshold)
+        ctx.save_for_forward(input, threshold)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         input, threshold = ctx.saved_tensors
-        to_gate = grads[0] * input * slope((input.abs() - threshold) / ctx.temperature, ctx.kind, ctx.temperature)
+        to_gate = grads[0] * _steep(ctx)
         return grads[0], to_gate * input.sign(), -to_gate.sum_to_size(threshold.shape), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor) -> Tensor:
+        kept, input, threshold = tangents[:3]
+        sign: Tensor = ctx.saved_tensors[0].sign()
+        return kept + (input * sign - threshold) * _steep(ctx)
+
+
+def _steep(ctx: Any) -> Tensor:
+    """The derivative of what the gate keeps to abs(x)."""
+    input, threshold = ctx.saved_tensors
+    steep: Tensor = input * slope((input.abs() - threshold) / ctx.temperature, ctx.kind, ctx.temperature)
+    return steep
 
 
 _apply: Callable[..., Tensor] = _Gate.apply
