@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._guards import detect_fake_mode
 from torch.autograd.forward_ad import unpack_dual
 
 from threshcli.dtypes import DType, Range
@@ -26,13 +25,12 @@ from threshcli.kernels.torch import TorchKernels
 def has_memory(tensor: Tensor) -> bool:
     """Whether a tensor's elements can be looked at; not those of a graph in the making, of a tensor that only has a
     shape, nor of a transform of torch.func."""
-    if torch.compiler.is_compiling() or tensor.is_meta or detect_fake_mode(tensor) is not None:
+    if torch.compiler.is_compiling():
         return False
     try:
-        tensor.untyped_storage()
+        return tensor.untyped_storage().device.type != "meta"
     except NotImplementedError:  # a transform looks through it
         return False
-    return True
 
 
 def has_tangent(tensor: Tensor) -> bool:
