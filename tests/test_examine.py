@@ -17,7 +17,7 @@ from tests.harness import Ran, refused, thresh
 from threshcli.errors import InputError, UsageError
 from threshcli.executors.examine import Means, Subject, examine
 from threshcli.plan.selection import Selection
-from threshcli.results import FileResult, RunResult, TensorResult
+from threshcli.results import FileResult, TensorResult
 from threshcli.studies.base import MAGNITUDE, VALUE
 from threshcli.studies.summary import summary
 
@@ -30,8 +30,8 @@ def look(subject: Subject) -> TensorResult:
     )
 
 
-def examined(paths: Sequence[str | Path], means: Means | None = None) -> RunResult:
-    return examine("test", {"a": 1}, [str(path) for path in paths], means or Means(), look)
+def examined(paths: Sequence[str | Path], means: Means | None = None) -> list[FileResult]:
+    return list(examine([str(path) for path in paths], means or Means(), look))
 
 
 def selecting(*keep: str, exclude: tuple[str, ...] = ()) -> Means:
@@ -52,9 +52,7 @@ def files(folder: Path) -> Path:
 
 def test_every_tensor_of_every_file_is_looked_at(files: Path) -> None:
     """In the order of the files and of their tensors, with what the header says."""
-    result = examined(["m.safetensors", "v.npy"])
-    assert (result.command, result.params, result.status) == ("test", {"a": 1}, "ok")
-    first, second = result.files
+    first, second = examined(["m.safetensors", "v.npy"])
     assert (first.status, first.format, first.bytes_in) == (
         "read",
         "safetensors",
@@ -67,9 +65,9 @@ def test_every_tensor_of_every_file_is_looked_at(files: Path) -> None:
 
 
 def test_a_tensor_that_is_not_looked_at_says_why(files: Path) -> None:
-    (file,) = examined(["m.safetensors"], selecting("a.*", exclude=("*.b",))).files
+    (file,) = examined(["m.safetensors"], selecting("a.*", exclude=("*.b",)))
     assert told(file) == {"a.w": None, "a.b": "not selected", "z": "not selected"}
-    (file,) = examined(["m.pt"]).files
+    (file,) = examined(["m.pt"])
     assert told(file) == {"w": None, "c": "complex64 has no order; --magnitude looks at abs(x)"}
     assert file.tensors[1].applied is False
 
@@ -78,9 +76,8 @@ def test_a_file_that_fails_costs_that_file(files: Path) -> None:
     """What is damaged, missing or a folder."""
     (files / "bad.npy").write_bytes((files / "m.npy").read_bytes()[:-8])
     result = examined(["v.npy", "bad.npy", "missing.npy", ".", "i.npy"])
-    assert [item.status for item in result.files] == ["read", "failed", "failed", "failed", "read"]
-    assert result.status == "partial"
-    error = result.files[1].error
+    assert [item.status for item in result] == ["read", "failed", "failed", "failed", "read"]
+    error = result[1].error
     assert error is not None
     assert (error.exit_code, error.elsewhere) == (4, False)
     assert "truncated" in error.message
@@ -88,12 +85,12 @@ def test_a_file_that_fails_costs_that_file(files: Path) -> None:
 
 def test_a_pattern_that_matches_nothing_is_an_error(files: Path) -> None:
     """Of one file it is that file's, of several that of the call; in a batch another file may have the tensor."""
-    (file,) = examined(["m.safetensors"], selecting("b*")).files
+    (file,) = examined(["m.safetensors"], selecting("b*"))
     assert file.error is not None
     assert (file.error.exit_code, file.error.hint) == (2, "list the names with: thresh info FILE")
     with pytest.raises(UsageError, match="no tensor matches 'b"):
         examined(["m.safetensors", "missing.npy", "v.npy"], selecting("b*"))
-    first, second = examined(["m.safetensors", "v.npy"], selecting("v")).files
+    first, second = examined(["m.safetensors", "v.npy"], selecting("v"))
     assert set(told(first).values()) == {"not selected"}
     assert told(second) == {"v": None}
 
@@ -103,10 +100,10 @@ def test_stored_checksums_are_compared(files: Path) -> None:
     raw = (files / "m.pt").read_bytes()
     place = raw.index(np.float32(77.0).tobytes())
     (files / "m.pt").write_bytes(raw[:place] + b"\x01" + raw[place + 1 :])
-    (file,) = examined(["m.pt"]).files
+    (file,) = examined(["m.pt"])
     assert file.error is not None
     assert "CRC-32" in file.error.message
-    (file,) = examined(["m.pt"], selecting("c")).files
+    (file,) = examined(["m.pt"], selecting("c"))
     assert file.status == "read"
 
 
@@ -118,15 +115,15 @@ def test_a_pipe_is_read_once_and_looked_at_as_often_as_needed(means: Means, file
     writer.start()
     result = examined(["pipe", "v.npy"], replace(means, selection=Selection(means.selection.keep and ("v", "pipe"))))
     writer.join()
-    assert [item.status for item in result.files] == ["read", "read"]
-    assert [item.tensors[0].mean for item in result.files] == [1.0, 1.0]
-    assert result.files[0].tensors[0].name == "pipe"
+    assert [item.status for item in result] == ["read", "read"]
+    assert [item.tensors[0].mean for item in result] == [1.0, 1.0]
+    assert result[0].tensors[0].name == "pipe"
 
 
 def test_workers_and_memory_change_nothing(folder: Path) -> None:
     np.save("big.npy", np.random.default_rng(5).standard_normal(900_000))
     every = [Means(), Means(jobs=3), Means(jobs=2, max_memory=1 << 20)]
-    first, *others = [examined(["big.npy"], means).files[0].tensors for means in every]
+    first, *others = [examined(["big.npy"], means)[0].tensors for means in every]
     assert first[0].norm_before is not None
     assert [item == first for item in others] == [True, True]
 
@@ -135,7 +132,7 @@ def test_too_little_memory_costs_a_file(folder: Path) -> None:
     def full(subject: Subject) -> TensorResult:
         raise MemoryError
 
-    (file,) = examine("test", {}, ["v.npy"], Means(), full).files
+    (file,) = examine(["v.npy"], Means(), full)
     assert file.error is not None
     assert file.error.exit_code == 6
 
@@ -144,7 +141,7 @@ def test_an_error_elsewhere_names_its_own_file(folder: Path) -> None:
     def elsewhere(subject: Subject) -> TensorResult:
         raise UsageError("does not fit", file="map.npy")
 
-    (file,) = examine("test", {}, ["v.npy"], Means(), elsewhere).files
+    (file,) = examine(["v.npy"], Means(), elsewhere)
     assert file.error is not None
     assert (file.error.message, file.error.elsewhere) == ("map.npy: does not fit", True)
 
@@ -161,9 +158,9 @@ def test_a_survey_sees_all_tensors_before_they_are_looked_at(files: Path) -> Non
         seen.extend(subject.name for subject in subjects)
         means.extend(subject.answers(summary(VALUE))[0].mean for subject in subjects)
 
-    result = examine("test", {}, ["m.safetensors", "pipe", "z.npy"], selecting(exclude=("z",)), look, survey)
+    result = list(examine(["m.safetensors", "pipe", "z.npy"], selecting(exclude=("z",)), look, survey))
     writer.join()
-    looked_at = [item for file in result.files for item in file.tensors if item.applied]
+    looked_at = [item for file in result for item in file.tensors if item.applied]
     assert seen == [item.name for item in looked_at] == ["a.b", "a.w", "pipe"]
     assert means == [item.mean for item in looked_at]
 
@@ -174,7 +171,7 @@ def test_a_survey_takes_nothing_that_is_damaged(files: Path) -> None:
     (files / "m.pt").write_bytes(raw.replace(np.float32(77.0).tobytes(), b"\x01\x02\x03\x04"))
     for bad, said in (("m.pt", "m.pt: is damaged"), ("missing.npy", "missing.npy: no such file")):
         with pytest.raises(InputError, match=said):
-            examine("test", {}, ["v.npy", bad], Means(), look, survey=lambda subjects: pytest.fail("too late"))
+            list(examine(["v.npy", bad], Means(), look, survey=lambda subjects: pytest.fail("too late")))
 
 
 @pytest.mark.parametrize("command", ["info", "stats", "hist", "sweep", "check"])

@@ -72,6 +72,16 @@ def test_memory_does_not_grow_with_the_number_of_files(
     assert many < few + 3500, "KiB"
 
 
+@pytest.mark.parametrize("words", [("info",), ("stats", "--json"), ("check", "--verbose")])
+def test_memory_does_not_grow_with_the_number_of_files_that_are_looked_at(
+    words: tuple[str, ...], listing: Callable[[int], Path]
+) -> None:
+    """What was found is told of, and forgotten."""
+    status = 1 if "check" in words else 0
+    few, many = (peak(*words, "--files-from", listing(count), status=status) for count in (FEW, MANY))
+    assert many < few + 4500, "KiB"
+
+
 def test_memory_does_not_grow_with_the_number_of_files_that_fail(
     listing: Callable[[int], Path], tmp_path: Path
 ) -> None:

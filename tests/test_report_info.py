@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.test_report_examples import UNRUN, failed, file, run, tensor
-from threshcli.report.info import render_info
+from threshcli.report import render
 from threshcli.report.terminal import Terminal
 from threshcli.results import FileResult, RunResult, TensorResult
 
@@ -39,7 +39,7 @@ def headers() -> RunResult:
 
 def test_info_lists_what_the_headers_say() -> None:
     """Tensors, then metadata and notes a line each, then the totals."""
-    assert render_info(headers(), Terminal(is_terminal=True, width=72)).splitlines() == [
+    assert render(headers(), "table", Terminal(is_terminal=True, width=72), verbose=False).splitlines() == [
         "FILE / TENSOR      SHAPE  DTYPE     BYTES  LAYOUT",
         "\u2500" * 72,
         "m.safetensors",
@@ -60,6 +60,6 @@ def test_info_lists_what_the_headers_say() -> None:
 @pytest.mark.parametrize("width", [16, 20, 40, 60, 80, 200])
 def test_info_is_never_wider_than_the_terminal(width: int) -> None:
     """Where the width does not suffice, LAYOUT and BYTES go, then the rows become blocks."""
-    text = render_info(headers(), Terminal(is_terminal=True, width=width))
+    text = render(headers(), "table", Terminal(is_terminal=True, width=width), verbose=False)
     assert max(map(len, text.splitlines())) <= width
     assert "embed" in text

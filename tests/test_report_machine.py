@@ -16,7 +16,7 @@ from hypothesis import given
 
 from tests.test_report_examples import EXAMPLES, UNHURRIED, copied, decided, failed, file, run, runs, tensor
 from threshcli.report import render
-from threshcli.report.machine import render_end, render_event, render_info_json, render_json, schema_text
+from threshcli.report.machine import render_end, render_event, render_json, schema_text
 from threshcli.report.terminal import Terminal
 from threshcli.report.tsv import render_tsv
 from threshcli.results import RunResult, ThresholdUsed
@@ -81,7 +81,7 @@ def test_every_example_keeps_to_the_schema(name: str) -> None:
     """As one document, and as events."""
     result = EXAMPLES[name]
     parsed(render_json(result))
-    parsed(render_info_json(replace(result, command="info")))
+    parsed(render(replace(result, command="info"), "json", Terminal(), verbose=False))
     for i, item in enumerate(result.files):
         parsed(render_event(item, i))
     parsed(render_end(result))

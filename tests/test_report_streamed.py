@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.test_report_examples import EXAMPLES, file, tensor
+from tests.test_report_examples import EXAMPLES, failed, file, tensor
 from tests.test_report_examples import run as made
 from threshcli.errors import OutputError
+from threshcli.findings import TensorStats
 from threshcli.report import render
 from threshcli.report.grid import Layout, laid
 from threshcli.report.sheets import sheet
@@ -17,7 +19,10 @@ from threshcli.report.spool import Spool
 from threshcli.report.summary import Summary
 from threshcli.report.tally import Tally
 from threshcli.report.terminal import Terminal
-from threshcli.results import RunResult, ThresholdUsed
+from threshcli.results import FileResult, RunResult, ThresholdUsed
+from threshcli.verdicts import FileCheck, TensorCheck
+
+ABOUT: Any = {"shape": (3, 4), "dtype": "float32", "out_dtype": "float32", "applied": True, "elements": 12}
 
 
 def streamed(result: RunResult, kind: Any) -> str:
@@ -57,6 +62,53 @@ def test_long_tables_are_laid_out_by_their_first_rows(monkeypatch: pytest.Monkey
     rows = shown.splitlines()[2:103]
     assert len({len(row) for row in rows[:100]}) == 1, "as wide as each other"
     assert rows[100].startswith("a-much-longer-name.npy  ")
+
+
+def summed(name: str) -> FileResult:
+    """A file of which the elements were looked at."""
+    return file(name, TensorStats(**ABOUT, name="w", zeros=1, std=1.0, norm1=2.0, norm2=2.0, norm_max=1))
+
+
+def checked(name: str, nan: int) -> FileCheck:
+    """A file that was looked at for faults."""
+    found = TensorCheck(**ABOUT, name="w", nan=nan, inf=0, bad=bool(nan))
+    return FileCheck(input=name, output=None, status="read", format="npy", tensors=(found,), notes=("odd",))
+
+
+LOOKED: dict[str, Callable[[str], FileResult]] = {
+    "info": lambda name: file(name, tensor(), metadata=(("by", name),)),
+    "stats": lambda name: file(
+        name, TensorStats(**ABOUT, name="w", zeros=1, std=1.0, norm1=2.0, norm2=2.0, norm_max=1)
+    ),
+    "check": lambda name: checked(name, nan=int(name[:3]) % 2),
+}
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+@pytest.mark.parametrize("command", LOOKED)
+def test_long_tables_of_what_was_looked_at_say_what_short_ones_do(
+    command: str, verbose: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows, sums, metadata and notes, whether all files were known when the first were told of, or some."""
+    names = [f"{number:03}.npy" for number in range(100)]
+    result = replace(made(failed("bad.npy"), *map(LOOKED[command], names)), command=command, operator="")
+    shown = []
+    for first in (1000, 30):
+        monkeypatch.setattr("threshcli.report.running._FIRST_FILES", first)
+        shown.append(render(result, "table", Terminal(), verbose).replace("─", "").split())
+    assert shown[0] == shown[1]
+    assert "099.npy" in shown[0]
+
+
+def test_a_long_table_begins_with_the_first_row_that_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many sound files before a bad one are only counted, and where there is none there is no table."""
+    monkeypatch.setattr("threshcli.report.running._FIRST_FILES", 30)
+    files = [checked(f"{number:03}.npy", nan=int(number == 70)) for number in range(100)]
+    lines = render(replace(made(*files), command="check"), "table", Terminal(), verbose=False).splitlines()
+    assert [line.split()[0] for line in lines if "npy" in line] == ["070.npy"]
+    assert lines[0].startswith("FILE / TENSOR")
+    sound = render(replace(made(*files[:65]), command="check"), "table", Terminal(), verbose=False).splitlines()
+    assert sound[0].startswith("65 tensors in 65 files")
 
 
 @pytest.mark.parametrize("colour", [False, True])

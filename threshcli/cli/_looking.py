@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from threshcli import __version__
 from threshcli.cli import _completion, options
+from threshcli.cli.failures import tell_failures
+from threshcli.cli.outside import Outside
 from threshcli.plan.asking import jobs_of
 from threshcli.plan.selection import Selection
 from threshcli.report import Kind
+from threshcli.report.sheets import sheet
+from threshcli.report.spool import Spool
+from threshcli.report.tally import Tally
+from threshcli.results import Failure, FileResult, FileStatus, RunResult
 from threshcli.spec import parse_size
 
 if TYPE_CHECKING:
@@ -50,6 +60,30 @@ Json = Annotated[
         "--json", help="A report for programs on standard output.", rich_help_panel=options.REPORT, show_default=False
     ),
 ]
+
+
+def looked(command: str, params: Mapping[str, object]) -> RunResult:
+    """A call of which nothing is known but what it is to do."""
+    return RunResult(
+        version=__version__, command=command, operator="", params=dict(params), device="cpu", files=(), seconds=0.0
+    )
+
+
+def told(files: Iterable[FileResult], run: RunResult, given: Mapping[str, Any], outside: Outside) -> int:
+    """Tell of files as they are looked at, say what failed last, and return the exit status of the whole call."""
+    began, nbytes = time.perf_counter(), 0
+    states, failures = Counter[FileStatus](), list[tuple[str, Failure]]()
+    one = sheet(kind_of(given), outside.print, run, outside.terminal(given["color"]), verbose=given["verbose"])
+    for number, file in enumerate(files):
+        states[file.status] += 1
+        nbytes += file.bytes_in
+        if file.error is not None:
+            failures.append((file.input, file.error))
+        if one is not None:
+            one.take(one.part(number, file))
+    if one is not None:
+        one.end(replace(run, seconds=time.perf_counter() - began), Tally.looked_at(states, nbytes), Spool())
+    return tell_failures(failures, states.total(), outside)
 
 
 def kind_of(given: Mapping[str, Any]) -> Kind:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Annotated
 
 import typer
 
 from threshcli.cli import _looking, options
 from threshcli.cli._inputs import takes_files
-from threshcli.cli.command import conclude
 from threshcli.cli.outside import Outside
 from threshcli.conditions import Condition
 from threshcli.errors import ConditionFalse, UsageError
 from threshcli.plan.inputs import Inputs
-from threshcli.verdicts import ALLOWANCES, COUNTS, VALUES
+from threshcli.results import FileResult
+from threshcli.verdicts import ALLOWANCES, COUNTS, VALUES, FileCheck
 
 _CHECK = "Check"
 _Allow = Annotated[
@@ -56,15 +56,15 @@ def command(outside: Outside) -> Callable[..., int]:
         color: options.Color = "auto",
         debug: options.Debug = False,
     ) -> int:
-        allowed = allowances(allow or ())
+        given, allowed = locals(), allowances(allow or ())
         conditions = tuple(Condition.parse(text, COUNTS, VALUES) for text in fail_if or ())
-        means = _looking.means_of(locals() | {"magnitude": True})
-        from threshcli.executors.check import Asked, found_bad, look_for_faults
+        means = _looking.means_of(given | {"magnitude": True})
+        from threshcli.executors.check import Asked, look_for_faults
 
         params = {"allow": sorted(allowed), "fail_if": [str(condition) for condition in conditions]}
-        run = look_for_faults(params, inputs.paths, means, Asked(allowed=allowed, conditions=conditions))
-        status = conclude(run, _looking.kind_of(locals()), outside, color, verbose)
-        return status or (ConditionFalse.exit_code if found_bad(run) else 0)
+        seen = _Seen(look_for_faults(inputs.paths, means, Asked(allowed=allowed, conditions=conditions)))
+        status = _looking.told(seen, _looking.looked("check", params), given, outside)
+        return status or (ConditionFalse.exit_code if seen.bad else 0)
 
     check.__doc__ = """Find what is wrong with files: damage, NaN, infinities. Exit status 1 if there is any.
 
@@ -76,6 +76,18 @@ def command(outside: Outside) -> Callable[..., int]:
     Example: thresh check weights.safetensors --allow inf --fail-if 'norm_max>1e4'
     """
     return takes_files(check, outside)
+
+
+class _Seen:
+    """Files as they come by, and whether any of them was bad."""
+
+    def __init__(self, files: Iterable[FileResult]) -> None:
+        self._files, self.bad = files, False
+
+    def __iter__(self) -> Iterator[FileResult]:
+        for file in self._files:
+            self.bad |= isinstance(file, FileCheck) and file.bad
+            yield file
 
 
 def allowances(texts: Sequence[str]) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Literal
@@ -97,7 +98,9 @@ def _run(given: Mapping[str, Any], outside: Outside) -> int:
         most=None if given["json"] or given["verbose"] else _FIRST,
     )
     inputs: Inputs = given["inputs"]
-    looked = examine("hist", _params(given), inputs.paths, means, hist.look)
+    began = time.perf_counter()
+    files = tuple(examine(inputs.paths, means, hist.look))
+    looked = replace(_looking.looked("hist", _params(given)), files=files, seconds=time.perf_counter() - began)
     run = _warned(looked, hist.warnings)
     return conclude(run, _looking.kind_of(given), outside, given["color"], given["verbose"])
 

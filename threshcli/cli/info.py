@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import chain
 
-from threshcli import __version__, containers
+from threshcli import containers
 from threshcli.cli import _looking, options
 from threshcli.cli._inputs import takes_files
-from threshcli.cli.command import conclude
 from threshcli.cli.outside import Outside
 from threshcli.containers.base import Tensor
 from threshcli.errors import ThreshError
@@ -20,7 +20,9 @@ from threshcli.plan.inputs import Inputs
 from threshcli.plan.names import display_name
 from threshcli.plan.opening import tensor_file
 from threshcli.plan.selection import Selection
-from threshcli.results import Failure, FileResult, RunResult, TensorResult
+from threshcli.results import Failure, FileResult, TensorResult
+
+_SOME_NAMES = 1000  # of tensors, to say what there is
 
 
 def command(outside: Outside) -> Callable[..., int]:
@@ -36,28 +38,32 @@ def command(outside: Outside) -> Callable[..., int]:
         color: options.Color = "auto",
         debug: options.Debug = False,
     ) -> int:
-        given, began = locals(), time.perf_counter()
-        selection = Selection(tuple(tensor or ()), tuple(exclude or ()))
-        results = tuple(describe(member) for path in inputs.paths for member in members(path))
-        read = [result for result in results if result.error is None]
-        if read and not inputs.is_part:
-            selection.check([item.name for result in read for item in result.tensors])
-        run = RunResult(
-            version=__version__,
-            command="info",
-            operator="",
-            params={},
-            device="cpu",
-            files=tuple(_chosen(result, selection) for result in results),
-            seconds=time.perf_counter() - began,
-        )
-        return conclude(run, _looking.kind_of(given), outside, color, verbose)
+        given, selection = locals(), Selection(tuple(tensor or ()), tuple(exclude or ()))
+        files = _described(inputs, selection)
+        return _looking.told(files, _looking.looked("info", {}), given, outside)
 
     info.__doc__ = """Show what a header tells: names, shapes, dtypes, metadata.
 
     Reads headers only, whatever the file's size.
     """
     return takes_files(info, outside)
+
+
+def _described(inputs: Inputs, selection: Selection) -> Iterator[FileResult]:
+    """What the headers of all files say of the tensors that are asked for. UsageError at the end, if there is a pattern
+    that matches none of any file."""
+    left, some, read = selection, list[str](), False
+    for path in chain.from_iterable(map(members, inputs.paths)):
+        result = describe(path)
+        if result.error is None and not inputs.is_part:
+            read = True
+            if left.has_patterns:
+                names = [item.name for item in result.tensors]
+                left = left.left_by(names)
+                some += names[: _SOME_NAMES - len(some)]
+        yield _chosen(result, selection)
+    if read:
+        left.check(some)
 
 
 def describe(path: str) -> FileResult:

@@ -10,7 +10,6 @@ import typer
 
 from threshcli.cli import _looking, options
 from threshcli.cli._inputs import takes_files
-from threshcli.cli.command import conclude
 from threshcli.cli.outside import Outside
 from threshcli.errors import UsageError
 from threshcli.plan.inputs import Inputs
@@ -52,8 +51,8 @@ def command(outside: Outside) -> Callable[..., int]:
         from threshcli.executors.stats import Stats
 
         params = {"magnitude": magnitude, "percentiles": [text for text, _ in wanted]}
-        run = examine("stats", params, inputs.paths, means, Stats(wanted, magnitude).look)
-        return conclude(run, _looking.kind_of(given), outside, color, verbose)
+        files = examine(inputs.paths, means, Stats(wanted, magnitude).look)
+        return _looking.told(files, _looking.looked("stats", params), given, outside)
 
     stats.__doc__ = """Show what elements are like: zeros, NaN, extremes, norms.
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from decimal import Context, Decimal, Inexact
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -109,7 +111,9 @@ def _run(given: dict[str, Any]) -> RunResult:
     looking = Sweep(sources, terms, compare)
     survey = looking.survey if given["scope"] == "global" else None
     params = {"thresholds": specs} | {name: given[name] for name in ("compare", "magnitude", "scope", "ties", "bins")}
-    return examine("sweep", params, inputs.paths, means, looking.look, survey)
+    began = time.perf_counter()
+    files = tuple(examine(inputs.paths, means, looking.look, survey))
+    return replace(_looking.looked("sweep", params), files=files, seconds=time.perf_counter() - began)
 
 
 def specs_of(asked: Sequence[str] | None, magnitude: bool) -> list[str]:

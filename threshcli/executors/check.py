@@ -20,7 +20,7 @@ from threshcli.executors.examine import Examiner, Means, Subject, names_of, over
 from threshcli.executors.index import index_result
 from threshcli.executors.stats import numbers_of
 from threshcli.plan.index import is_index
-from threshcli.results import FileResult, RunResult, Scalar, TensorResult
+from threshcli.results import FileResult, Scalar, TensorResult
 from threshcli.storage.local import Source
 from threshcli.studies.base import VALUE
 from threshcli.studies.summary import summary
@@ -37,9 +37,9 @@ class Asked:
     conditions: tuple[Condition, ...] = ()
 
 
-def look_for_faults(params: Mapping[str, object], paths: Sequence[str], means: Means, asked: Asked) -> RunResult:
+def look_for_faults(paths: Sequence[str], means: Means, asked: Asked) -> Iterator[FileResult]:
     """What is wrong with each file. UsageError as from `examine`."""
-    return over_files("check", params, paths, means, lambda examiner, path: _Checker(examiner, asked).file(path))
+    return over_files(paths, means, lambda examiner, path: _Checker(examiner, asked).file(path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +194,3 @@ def _common(item: TensorResult) -> dict[str, Any]:
         "applied": False,
         "reason": item.reason,
     }
-
-
-def found_bad(run: RunResult) -> bool:
-    """Whether any file of a run is bad."""
-    return any(isinstance(file, FileCheck) and file.bad for file in run.files)

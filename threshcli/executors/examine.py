@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from threshcli import __version__, containers
+from threshcli import containers
 from threshcli.containers.base import Contents, Tensor
 from threshcli.engine.crew import Crew
 from threshcli.engine.ledger import crc_of, require
@@ -29,9 +29,11 @@ from threshcli.plan.index import is_index, members
 from threshcli.plan.names import display_name
 from threshcli.plan.opening import tensor_file
 from threshcli.plan.selection import Selection
-from threshcli.results import Failure, FileResult, RunResult, TensorResult
+from threshcli.results import Failure, FileResult, TensorResult
 from threshcli.storage.local import Source
 from threshcli.studies.base import Study
+
+_SOME_NAMES = 1000  # of tensors, to say what there is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,31 +83,26 @@ Survey = Callable[[Sequence[Subject]], None]
 
 
 def examine(
-    command: str,
-    params: Mapping[str, object],
     paths: Sequence[str],
     means: Means,
     look: Look,
     survey: Survey | None = None,
-) -> RunResult:
+) -> Iterator[FileResult]:
     """What `look` has to tell of every chosen tensor of every file. A `survey` sees them all before, in the same order.
 
     UsageError only for what makes the whole call impossible: a pattern that matches no tensor of any file (where
     the files are a part of those that are meant it need not). With a survey any file that cannot be read does that too.
     """
-    return over_files(command, params, paths, means, lambda examiner, path: examiner.file(path, look), survey)
+    return over_files(paths, means, lambda examiner, path: examiner.file(path, look), survey)
 
 
 def over_files(
-    command: str,
-    params: Mapping[str, object],
     paths: Sequence[str],
     means: Means,
     work: Callable[[Examiner, str], FileResult],
     survey: Survey | None = None,
-) -> RunResult:
+) -> Iterator[FileResult]:
     """What comes of the work on every file: what `examine` does, for commands that look at whole files."""
-    began = time.perf_counter()
     paths = [member for path in paths for member in members(path)]
     with ExitStack() as stack:
         examiner = Examiner(means, means.desk(), strict=means.is_strict(paths))
@@ -113,16 +110,8 @@ def over_files(
             subjects = examiner.prepare(paths, stack, lenient=survey is None)
             if survey is not None:
                 survey(subjects)
-        results = tuple(attempted(path, partial(work, examiner, path)) for path in paths)
-    return RunResult(
-        version=__version__,
-        command=command,
-        operator="",
-        params=dict(params),
-        device="cpu",
-        files=results,
-        seconds=time.perf_counter() - began,
-    )
+        for path in paths:
+            yield attempted(path, partial(work, examiner, path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +124,9 @@ class Examiner:
     strict: bool = True
 
     def prepare(self, paths: Sequence[str], stack: ExitStack, *, lenient: bool) -> list[Subject]:
-        """Check the patterns over the tensors of all files, and return those that are looked at. A pipe can be read
-        once: its copy is kept, in the stack. Bad files are left for their turn, or (not `lenient`) told at once."""
-        names: list[str] = []
+        """Check the patterns over the tensors of all files. A pipe can be read once: its copy is kept, in the stack.
+        Bad files are left for their turn; or (not `lenient`) told at once, and what is to be looked at is returned."""
+        left, some = self.means.selection, list[str]()
         subjects: list[Subject | TensorResult] = []
         for path in [path for path in paths if not is_index(path)]:
             with ExitStack() as closing:
@@ -149,15 +138,17 @@ class Examiner:
                         continue
                     error.located(path)
                     raise
-                names += names_of(contents, path)
-                found = list(self.subjects(path, source, contents))
+                names = names_of(contents, path)
+                left = left.left_by(names) if left.has_patterns else left
+                some += names[: _SOME_NAMES - len(some)]
                 if not lenient:
+                    found = list(self.subjects(path, source, contents))
                     verify(source, contents, path, (item.piece for item in found if isinstance(item, Subject)))
-                subjects += found
+                    subjects += found
                 if source.path != path and path not in self.held:
                     self.held[path] = source
                     stack.push(closing.pop_all())
-        self.means.selection.check(names)
+        left.check(some)
         return [item for item in subjects if isinstance(item, Subject)]
 
     def file(self, path: str, look: Look) -> FileResult:

@@ -13,21 +13,22 @@ from threshcli.report.terminal import Terminal
 from threshcli.results import RunResult
 
 Kind = Literal["table", "json", "ndjson", "tsv", "none"]
-LOOKING = ("stats", "sweep", "hist", "check", "diff")
-"""The commands that look at elements: a module here each, whose `table` and `document` report what was found."""
+LOOKING = ("sweep", "hist", "diff")
+"""Commands that look at elements: a module here each, whose `table` and `document` report what was found."""
+STREAMED = ("info", "stats", "check")
+"""Those whose reports are made file by file: the `Findings` of their modules."""
 
 
 def render(run: RunResult, kind: Kind, terminal: Terminal, verbose: bool) -> str:
-    """A whole run as text that ends with a newline (`none`: no text at all); `info` has reports of its own shape."""
+    """A whole run as text that ends with a newline (`none`: no text at all)."""
+    if run.command in STREAMED and kind in ("table", "json"):
+        from threshcli.report.sheets import rendered
+
+        return rendered(run, kind, terminal, verbose=verbose)
     if run.command in LOOKING and kind in ("table", "json"):
         return _of_a_look(run, kind, terminal, verbose)
-    info = run.command == "info"
     match kind:
         case "table":
-            if info:
-                from threshcli.report.info import render_info
-
-                return render_info(run, terminal)
             if run.command == "solve":
                 from threshcli.report.solve import render_solve
 
@@ -36,9 +37,9 @@ def render(run: RunResult, kind: Kind, terminal: Terminal, verbose: bool) -> str
 
             return render_table(run, terminal, verbose=verbose)
         case "json":
-            from threshcli.report.machine import render_info_json, render_json
+            from threshcli.report.machine import render_json
 
-            return render_info_json(run) if info else render_json(run)
+            return render_json(run)
         case "ndjson":
             from threshcli.report.machine import render_end, render_event
 

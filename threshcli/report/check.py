@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from threshcli.report import figures
+from threshcli.report import figures, looking
 from threshcli.report.figures import NOTHING
 from threshcli.report.grid import Cell, Column, Row
-from threshcli.report.machine import render_look
+from threshcli.report.spool import Spool
 from threshcli.report.summary import brief, label
-from threshcli.report.table import laid_out
-from threshcli.report.terminal import Terminal
-from threshcli.report.totals import tensors_of
+from threshcli.report.tally import Tally
 from threshcli.results import FileResult, RunResult, TensorResult
 from threshcli.verdicts import FileCheck, Index, TensorCheck
 
@@ -27,35 +25,62 @@ _COLUMNS = (
 )
 
 
-def document(run: RunResult) -> str:
-    """The report for programs, thresh.check/1."""
-    found = [item for item in tensors_of(run) if isinstance(item, TensorCheck)]
-    sums = {kind: sum(getattr(item, kind) or 0 for item in found) for kind in ("nan", "inf", "invalid")}
-    return render_look(run, _shown, {"bad": len(_bad(run)), **sums}, _about)
+class Findings(looking.Findings):
+    """What is wrong; to people it is told of every tensor if they ask for that, and of sound files if they are few."""
 
+    def __init__(self, run: RunResult, each: bool) -> None:
+        super().__init__(run, each)
+        self._verbose = each
+        self._files = self._bad = self._checked = self._nan = self._inf = self._invalid = 0
+        self._notes = Spool()
 
-def _about(file: FileResult) -> dict[str, object]:
-    if not isinstance(file, FileCheck):
-        return {"verdict": None, "faults": [], "notes": []}
-    return {"verdict": "bad" if file.bad else "ok", "faults": file.faults, "notes": file.notes}
+    def add(self, file: FileResult) -> None:
+        super().add(file)
+        self._files += 1
+        self._bad += isinstance(file, FileCheck) and file.bad
+        found = [item for item in file.tensors if isinstance(item, TensorCheck)]
+        self._checked += len(found)
+        self._nan += sum(item.nan or 0 for item in found)
+        self._inf += sum(item.inf or 0 for item in found)
+        self._invalid += sum(item.invalid for item in found)
+        for note in file.notes if self._verbose else ():
+            self._notes.add(f"{file.input}: {note}")
 
+    def about(self, file: FileResult) -> dict[str, object]:
+        if not isinstance(file, FileCheck):
+            return {"verdict": None, "faults": [], "notes": []}
+        return {"verdict": "bad" if file.bad else "ok", "faults": file.faults, "notes": file.notes}
 
-def _shown(tensor: TensorResult) -> dict[str, object]:
-    if not isinstance(tensor, TensorCheck):
-        return {"verdict": None, **dict.fromkeys(_VALUES), "conditions": []}
-    return {
-        "verdict": "bad" if tensor.bad else "ok",
-        **{name: getattr(tensor, name) for name in _VALUES},
-        "conditions": [{"condition": text, "value": value} for text, value in tensor.conditions],
-    }
+    def shown(self, tensor: TensorResult) -> dict[str, object]:
+        if not isinstance(tensor, TensorCheck):
+            return {"verdict": None, **dict.fromkeys(_VALUES), "conditions": []}
+        return {
+            "verdict": "bad" if tensor.bad else "ok",
+            **{name: getattr(tensor, name) for name in _VALUES},
+            "conditions": [{"condition": text, "value": value} for text, value in tensor.conditions],
+        }
 
+    def totals(self) -> dict[str, object]:
+        return {"bad": self._bad, "nan": self._nan, "inf": self._inf, "invalid": self._invalid}
 
-def table(run: RunResult, terminal: Terminal, *, verbose: bool) -> str:
-    """The report for people: what is bad; with `verbose` every tensor, and of many files those that are sound too."""
-    each = verbose or len(run.files) <= _MOST_FILES
-    files = [file for file in run.files if each or not (isinstance(file, FileCheck) and not file.bad)]
-    rows = [row for file in files for row in _rows(file, verbose)]
-    return laid_out(run, _COLUMNS, rows, _closing(run, verbose, each), terminal, verbose=verbose)
+    def settle(self, files: Sequence[FileResult]) -> Sequence[Column]:
+        self.each = self._verbose or self._files <= _MOST_FILES
+        return _COLUMNS
+
+    def rows(self, file: FileResult) -> Iterator[Row]:
+        if self.each or not (isinstance(file, FileCheck) and not file.bad):
+            yield from _rows(file, self._verbose)
+
+    def closing(self, run: RunResult, tally: Tally) -> Iterator[str]:
+        """How many files are sound; what could not be seen."""
+        states = [("ok", tally.files - self._bad - tally.failed), ("bad", self._bad), ("failed", tally.failed)]
+        told = ", ".join(f"{figures.count(number)} {word}" for word, number in states if number)
+        looked, read = figures.counted(self._checked, "tensor"), figures.size(tally.bytes_in)
+        files = figures.counted(tally.files, "file")
+        yield f"{looked} in {files}, {read}, {figures.duration(run.seconds)}" + (f": {told}" if told else "")
+        if not self.each:
+            yield "-v shows each file"
+        yield from self._notes
 
 
 def _rows(file: FileResult, verbose: bool) -> Iterator[Row]:
@@ -110,22 +135,3 @@ def _state(bad: bool) -> Cell:
 
 def _blanks(number: int) -> tuple[Cell, ...]:
     return (Cell(NOTHING),) * number
-
-
-def _bad(run: RunResult) -> list[FileCheck]:
-    return [file for file in run.files if isinstance(file, FileCheck) and file.bad]
-
-
-def _closing(run: RunResult, verbose: bool, each: bool) -> Iterator[str]:
-    """How many files are sound; what could not be seen."""
-    bad, failed = len(_bad(run)), run.failed
-    states = [("ok", len(run.files) - bad - failed), ("bad", bad), ("failed", failed)]
-    told = ", ".join(f"{figures.count(number)} {word}" for word, number in states if number)
-    looked = figures.counted(sum(isinstance(item, TensorCheck) for item in tensors_of(run)), "tensor")
-    read = figures.size(sum(file.bytes_in for file in run.files))
-    files = figures.counted(len(run.files), "file")
-    yield f"{looked} in {files}, {read}, {figures.duration(run.seconds)}" + (f": {told}" if told else "")
-    if not each:
-        yield "-v shows each file"
-    if verbose:
-        yield from (f"{file.input}: {note}" for file in run.files for note in file.notes)

@@ -32,13 +32,15 @@ def document(value: Mapping[str, object]) -> Iterator[str]:
 
 def pieces(value: object, indent: str = "") -> Iterator[str]:
     """A value as it stands where the lines are indented so far."""
+    if isinstance(value, Written):
+        return iter((value,))
     inner = indent + _STEP
     if isinstance(value, Iterator):
         return _several("[]", (pieces(item, inner) for item in value), indent)
     if isinstance(value, Mapping) and any(isinstance(item, Iterator) for item in value.values()):
         items = (chain((_key(key),), pieces(item, inner)) for key, item in value.items())
         return _several("{}", items, indent)
-    return iter((_text(value, indent),))
+    return iter((text(value, indent),))
 
 
 def _several(brackets: str, items: Iterable[Iterable[str]], indent: str) -> Iterator[str]:
@@ -50,16 +52,17 @@ def _several(brackets: str, items: Iterable[Iterable[str]], indent: str) -> Iter
     yield brackets if before != "," else f"\n{indent}{brackets[1]}"
 
 
-def _text(value: object, indent: str) -> str:
+def text(value: object, indent: str = "") -> str:
+    """The same of a value that holds no iterators, in one piece."""
     if isinstance(value, Written):
         return value
     if value is None or isinstance(value, (str, int, float)):
         return json.dumps(_plain(value))
     inner = indent + _STEP
     if isinstance(value, Mapping):
-        return _enclosed("{}", [_key(key) + _text(item, inner) for key, item in value.items()], indent)
+        return _enclosed("{}", [_key(key) + text(item, inner) for key, item in value.items()], indent)
     if isinstance(value, (list, tuple)):
-        return _enclosed("[]", [_text(item, inner) for item in value], indent)
+        return _enclosed("[]", [text(item, inner) for item in value], indent)
     return json.dumps(_plain(value))
 
 
@@ -73,9 +76,9 @@ def _enclosed(brackets: str, items: list[str], indent: str) -> str:
 def together(texts: Iterable[str]) -> Iterator[str]:
     """The same texts, some at once: a call of the system for each of thousands takes as long as making it."""
     waiting, size = list[str](), 0
-    for text in texts:
-        waiting.append(text)
-        size += len(text)
+    for one in texts:
+        waiting.append(one)
+        size += len(one)
         if size >= _TOGETHER:
             yield "".join(waiting)
             waiting, size = [], 0

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 
-from threshcli.report import figures
+from threshcli.report import figures, looking
 from threshcli.report.figures import NOTHING
-from threshcli.report.grid import Cell, Column, Row, render_grid
+from threshcli.report.grid import Cell, Column, Row
+from threshcli.report.machine import info_file
+from threshcli.report.spool import Spool
 from threshcli.report.summary import brief, label
-from threshcli.report.table import folded, warning_lines
+from threshcli.report.table import folded
+from threshcli.report.tally import Tally
 from threshcli.report.terminal import Terminal
 from threshcli.report.texts import shorten
-from threshcli.report.totals import tensors_of
 from threshcli.results import FileResult, RunResult, TensorResult
 
 _COLUMNS = (
@@ -23,14 +26,49 @@ _COLUMNS = (
 )
 
 
-def render_info(run: RunResult, terminal: Terminal) -> str:
+class Findings(looking.Findings):
     """Every tensor of every file with its shape, type, bytes and layout; then the metadata; then the totals."""
-    rows = [row for file in run.files for row in _rows(file)]
-    lines = render_grid(_COLUMNS, rows, terminal) if rows else []
-    for file in run.files:
-        lines += _about(file, terminal)
-    lines += folded([(_closing(run), ""), *warning_lines(run, verbose=False)], terminal)
-    return "".join(f"{line}\n" for line in lines)
+
+    def __init__(self, run: RunResult, each: bool) -> None:
+        super().__init__(run, each)
+        self._tensors = self._nbytes = 0
+        self._said = Spool()
+
+    def add(self, file: FileResult) -> None:
+        self._tensors += len(file.tensors)
+        self.elements += sum(item.elements for item in file.tensors)
+        self._nbytes += sum(item.nbytes for item in file.tensors)
+
+    def settle(self, files: Sequence[FileResult]) -> Sequence[Column]:
+        return _COLUMNS
+
+    def rows(self, file: FileResult) -> Iterator[Row]:
+        if file.metadata or file.notes:
+            said = *(f"{key} = {value}" for key, value in file.metadata), *file.notes
+            self._said.add(json.dumps([file.input, *said]))
+        return _rows(file)
+
+    def beneath(self, terminal: Terminal) -> Iterator[str]:
+        for text in self._said:
+            yield from _about(*json.loads(text), terminal=terminal)
+
+    def closing(self, run: RunResult, tally: Tally) -> Iterator[str]:
+        exact = f" ({figures.counted(self._nbytes, 'byte')})" if self._nbytes >= 1024 else ""
+        counted = (tally.files, "file"), (self._tensors, "tensor"), (self.elements, "element")
+        yield ", ".join([*(figures.counted(*each) for each in counted), figures.size(self._nbytes) + exact])
+
+    def fields(self, file: FileResult) -> dict[str, object]:
+        return info_file(file)
+
+    def totals(self) -> dict[str, object]:
+        return {"tensors": self._tensors, "elements": self.elements, "nbytes": self._nbytes}
+
+    def document(
+        self, run: RunResult, tally: Tally, files: Iterator[object], warnings: Iterator[str]
+    ) -> dict[str, object]:
+        found = super().document(run, tally, files, warnings)
+        del found["params"]
+        return found | {"totals": {"files": tally.files, "failed": tally.failed, **self.totals()}}
 
 
 def _rows(file: FileResult) -> Iterator[Row]:
@@ -55,26 +93,10 @@ def _blanks(number: int) -> Sequence[Cell]:
     return (Cell(NOTHING),) * number
 
 
-def _about(file: FileResult, terminal: Terminal) -> Iterator[str]:
+def _about(name: str, *said: str, terminal: Terminal) -> Iterator[str]:
     """The metadata and notes of a file, a line each however long they are."""
-    said = [*(f"{key} = {value}" for key, value in file.metadata), *file.notes]
-    if said:
-        yield from folded([(file.input, "bold")], terminal)
+    yield from folded([(name, "bold")], terminal)
     for text in said:
         head = text[: terminal.width]  # what is cut off anyway need not be made safe: metadata can be megabytes
         shown = terminal.show(head) + ("" if head == text else " " * terminal.width)
         yield ("  " + shorten(shown, terminal.width - 2, "end", terminal.ellipsis)).rstrip()
-
-
-def _closing(run: RunResult) -> str:
-    tensors = list(tensors_of(run))
-    nbytes = sum(item.nbytes for item in tensors)
-    exact = f" ({figures.counted(nbytes, 'byte')})" if nbytes >= 1024 else ""
-    return ", ".join(
-        (
-            figures.counted(len(run.files), "file"),
-            figures.counted(len(tensors), "tensor"),
-            figures.counted(sum(item.elements for item in tensors), "element"),
-            figures.size(nbytes) + exact,
-        )
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 
-from threshcli.report.document import Written, document, line, pieces, together
+from threshcli.report.document import Written, document, line, text, together
 from threshcli.report.machine import around, file_fields, recipe, render_event
 from threshcli.report.sheets import Sheet, Write
 from threshcli.report.spool import Spool
@@ -69,7 +69,7 @@ class Tsv(Sheet):
 
 def render_file(file: FileResult) -> str:
     """A file as it stands in the document of a run, at its place between the others."""
-    return "".join(pieces(file_fields(file), "    "))
+    return text(file_fields(file), "    ")
 
 
 def render_around(run: RunResult, tally: Tally, files: Iterable[str], warnings: Iterable[str]) -> Iterator[str]:
@@ -82,8 +82,7 @@ def render_around(run: RunResult, tally: Tally, files: Iterable[str], warnings: 
 
 def render_last(run: RunResult, tally: Tally, warnings: Iterable[str]) -> Iterator[str]:
     """`render_end`, in pieces."""
-    text = line({"event": "end", **around(run, tally), "warnings": []})
-    yield text.removesuffix("]}\n")
-    for number, text in enumerate(warnings):
-        yield (", " if number else "") + json.dumps(valid(text))
+    yield line({"event": "end", **around(run, tally), "warnings": []}).removesuffix("]}\n")
+    for number, warning in enumerate(warnings):
+        yield (", " if number else "") + json.dumps(valid(warning))
     yield "]" + line(recipe(run)).replace("{", ", ", 1) if run.recipe is not None else "]}\n"

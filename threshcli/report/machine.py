@@ -18,7 +18,6 @@ from threshcli.report.totals import tensors_of, warnings_of
 from threshcli.results import Failure, FileResult, RunResult, TensorResult, ThresholdUsed
 
 SCHEMA = "thresh.report/1"
-INFO_SCHEMA = "thresh.info/1"
 
 _COUNTS = ("elements", "selected", "kept", "changed", "zeros_before", "zeros_after", "nan", "inf")
 _VALUES = ("min", "max", "mean", "norm_before", "norm_after")
@@ -27,11 +26,6 @@ _VALUES = ("min", "max", "mean", "norm_before", "norm_after")
 def render_json(run: RunResult) -> str:
     """The report of a run, indented, with a newline at the end."""
     return "".join(document(_report(run)))
-
-
-def render_info_json(run: RunResult) -> str:
-    """What `info` found in the headers, indented, with a newline at the end."""
-    return "".join(document(_info(run)))
 
 
 def render_event(file: FileResult, index: int) -> str:
@@ -60,7 +54,7 @@ def render_look(
         "command": run.command,
         "status": run.status,
         "params": run.params,
-        "files": [{**_looked_at(file, shown), **about(file)} for file in run.files],
+        "files": [{**looked_at(file, shown), **about(file)} for file in run.files],
         "totals": {
             "files": len(run.files),
             "failed": run.failed,
@@ -114,25 +108,6 @@ def around(run: RunResult, tally: Tally) -> dict[str, object]:
     }
 
 
-def _info(run: RunResult) -> dict[str, object]:
-    tensors = list(tensors_of(run))
-    return {
-        "schema": INFO_SCHEMA,
-        "version": run.version,
-        "command": run.command,
-        "status": run.status,
-        "files": [_info_file(file) for file in run.files],
-        "totals": {
-            "files": len(run.files),
-            "failed": run.failed,
-            "tensors": len(tensors),
-            "elements": sum(item.elements for item in tensors),
-            "nbytes": sum(item.nbytes for item in tensors),
-        },
-        "warnings": warnings_of(run),
-    }
-
-
 def file_fields(file: FileResult) -> dict[str, object]:
     """A file as it stands in the report of a run."""
     found: dict[str, object] = {
@@ -155,7 +130,7 @@ def file_fields(file: FileResult) -> dict[str, object]:
     return found
 
 
-def _info_file(file: FileResult) -> dict[str, object]:
+def info_file(file: FileResult) -> dict[str, object]:
     return {
         **_name("input", file.input),
         "status": "failed" if file.status == "failed" else "ok",
@@ -178,7 +153,7 @@ def _info_file(file: FileResult) -> dict[str, object]:
     }
 
 
-def _looked_at(file: FileResult, shown: Callable[[TensorResult], Mapping[str, object]]) -> dict[str, object]:
+def looked_at(file: FileResult, shown: Callable[[TensorResult], Mapping[str, object]]) -> dict[str, object]:
     """A file of whose tensors the elements were looked at; `reason` is null where they were."""
     return {
         **_name("input", file.input),

@@ -7,14 +7,16 @@ closes the report. What they write goes to `write` at once, or waits in a spool 
 
 from __future__ import annotations
 
+import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
-from threshcli.report import Kind
+from threshcli.report import STREAMED, Kind
 from threshcli.report.spool import Spool
 from threshcli.report.tally import Tally
 from threshcli.report.terminal import Terminal
+from threshcli.report.totals import warnings_of
 from threshcli.results import FileResult, RunResult
 
 Write = Callable[[str], object]
@@ -43,11 +45,31 @@ def sheet(kind: Kind, write: Write, run: RunResult, terminal: Terminal, *, verbo
     """The report of a kind; `run` is what is known of the run before it begins."""
     if kind == "none":
         return None
-    if kind == "table":
-        from threshcli.report.running import Table
+    if run.command in STREAMED:
+        from threshcli.report import looking
 
-        return Table(write, run, terminal, verbose=verbose)
+        findings: looking.Findings = importlib.import_module(f"threshcli.report.{run.command}").Findings(run, verbose)
+        if kind == "table":
+            return looking.Table(write, run, terminal, findings, verbose=verbose)
+        return looking.Document(write, findings)
+    if kind == "table":
+        from threshcli.report.running import Applied, Table
+
+        return Table(write, run, terminal, Applied(run, verbose), verbose=verbose)
     from threshcli.report.lines import Json, Ndjson, Tsv
 
     kinds: dict[str, type[Json | Ndjson | Tsv]] = {"json": Json, "ndjson": Ndjson, "tsv": Tsv}
     return kinds[kind](write)
+
+
+def rendered(run: RunResult, kind: Kind, terminal: Terminal, *, verbose: bool) -> str:
+    """The report of a run that is over."""
+    texts, warnings = list[str](), Spool()
+    one = sheet(kind, texts.append, run, terminal, verbose=verbose)
+    for text in warnings_of(run):
+        warnings.add(text)
+    if one is not None:
+        for number, file in enumerate(run.files):
+            one.take(one.part(number, file))
+        one.end(run, Tally.of_run(run), warnings)
+    return "".join(texts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import pairwise
 
 from threshcli.errors import OutputError
 
@@ -18,7 +19,7 @@ class Spool:
         self._waiting: list[bytes] = []
         self._size = 0
         self._spilled = ExitStack()
-        self._sizes = 0
+        self._ends: list[int] = []  # in the file, of what was put there at once
 
     def add(self, text: str) -> None:
         raw = text.encode("utf-8", "surrogatepass")  # names that are not UTF-8 have lone surrogates
@@ -29,13 +30,14 @@ class Spool:
             self._spill()
 
     def _spill(self) -> None:
+        start = self._ends[-1] if self._ends else 0
         try:
-            if not self._sizes:
+            if not self._ends:
                 import tempfile  # which most calls can do without
 
                 copy = tempfile.TemporaryFile(prefix="thresh-")  # noqa: SIM115 - open until `close`
                 self._file = self._spilled.enter_context(copy)
-            self._file.seek(self._sizes)
+            self._file.seek(start)
             self._file.writelines(self._waiting)
             self._file.flush()
         except OSError as error:
@@ -43,17 +45,18 @@ class Spool:
                 f"the report has no room to wait for its end: {error.strerror}",
                 hint="free some space, or let TMPDIR name another folder; --report ndjson does not wait",
             ) from error
-        self._sizes += self._size
+        self._ends.append(start + self._size)
         self._waiting.clear()
         self._size = 0
 
     def __iter__(self) -> Iterator[str]:
-        at = 0
-        while at < self._sizes:
-            self._file.seek(at)
-            size = int.from_bytes(self._file.read(4), "little")
-            yield self._file.read(size).decode("utf-8", "surrogatepass")
-            at += 4 + size
+        for first, last in pairwise((0, *self._ends)):
+            self._file.seek(first)
+            block, at = self._file.read(last - first), 0
+            while at < len(block):
+                end = at + 4 + int.from_bytes(block[at : at + 4], "little")
+                yield block[at + 4 : end].decode("utf-8", "surrogatepass")
+                at = end
         for raw in self._waiting[1::2]:
             yield raw.decode("utf-8", "surrogatepass")
 

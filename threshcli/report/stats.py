@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 from threshcli.findings import TensorStats
-from threshcli.report import figures
+from threshcli.report import figures, looking
 from threshcli.report.figures import NOTHING
 from threshcli.report.grid import Cell, Column, Row
-from threshcli.report.machine import render_look
 from threshcli.report.summary import MOST_TENSORS, brief, label
-from threshcli.report.table import laid_out
-from threshcli.report.terminal import Terminal
-from threshcli.report.totals import tensors_of
+from threshcli.report.tally import Tally
 from threshcli.results import FileResult, RunResult, Scalar, TensorResult
 
 _VALUES = ("zeros", "density", "nan", "inf", "min", "max", "mean", "std", "norm1", "norm2", "norm_max")
@@ -24,6 +21,7 @@ _VALUES = ("zeros", "density", "nan", "inf", "min", "max", "mean", "std", "norm1
 class Sums:
     """What the tensors that were looked at come to; norms are those of all of them taken as one."""
 
+    tensors: int
     elements: int
     zeros: int
     nan: int
@@ -35,9 +33,14 @@ class Sums:
     norm_max: Scalar | None
 
     @classmethod
-    def of(cls, tensors: Iterable[TensorResult]) -> Self:
+    def of(cls, tensors: Sequence[TensorResult]) -> Self:
         found = [item for item in tensors if isinstance(item, TensorStats)]
+        if len(found) == 1:  # as most files of a batch have it
+            one = found[0]
+            counts = one.elements, one.zeros, one.nan or 0, one.inf or 0
+            return cls(1, *counts, one.min, one.max, one.norm1, one.norm2, one.norm_max)
         return cls(
+            tensors=len(found),
             elements=sum(item.elements for item in found),
             zeros=sum(item.zeros for item in found),
             nan=sum(item.nan or 0 for item in found),
@@ -49,39 +52,60 @@ class Sums:
             norm_max=max((item.norm_max for item in found if item.norm_max is not None), default=None),
         )
 
-
-def document(run: RunResult) -> str:
-    """The report for programs, thresh.stats/1."""
-    sums = Sums.of(tensors_of(run))
-    names = ("zeros", "nan", "inf", "min", "max", "norm1", "norm2", "norm_max")
-    return render_look(run, _shown, {name: getattr(sums, name) for name in names})
-
-
-def _shown(tensor: TensorResult) -> dict[str, object]:
-    if not isinstance(tensor, TensorStats):
-        return {**dict.fromkeys(_VALUES), "percentiles": {}}
-    return {**{name: getattr(tensor, name) for name in _VALUES}, "percentiles": dict(tensor.percentiles)}
-
-
-def table(run: RunResult, terminal: Terminal, *, verbose: bool) -> str:
-    """The report for people."""
-    shape = _Table(run, verbose)
-    return laid_out(run, shape.columns(), list(shape.rows()), shape.closing(), terminal, verbose=verbose)
+    def plus(self, other: Sums) -> Sums:
+        """These and those of other tensors."""
+        return Sums(
+            tensors=self.tensors + other.tensors,
+            elements=self.elements + other.elements,
+            zeros=self.zeros + other.zeros,
+            nan=self.nan + other.nan,
+            inf=self.inf + other.inf,
+            min=_joined(min, self.min, other.min),
+            max=_joined(max, self.max, other.max),
+            norm1=self.norm1 + other.norm1,
+            norm2=figures.root_sum_square([self.norm2, other.norm2]),
+            norm_max=_joined(max, self.norm_max, other.norm_max),
+        )
 
 
-class _Table:
-    """The table of a run, before it is laid out; `each` asks for a row a tensor however many there are."""
+def _joined(choose: Callable[[Scalar, Scalar], Scalar], first: Scalar | None, second: Scalar | None) -> Scalar | None:
+    """One of two ends, or the only one that there is."""
+    return second if first is None else first if second is None else choose(first, second)
+
+
+class Findings(looking.Findings):
+    """What `stats` tells of files."""
 
     def __init__(self, run: RunResult, each: bool) -> None:
-        self._run = run
-        tensors = list(tensors_of(run))
+        super().__init__(run, each)
+        self._sums, self._tensors = Sums.of(()), 0
+        self._unsound = self._notes = False
+        self._percentiles: list[str] = []
+
+    def add(self, file: FileResult) -> None:
+        super().add(file)
+        self._sums = self._sums.plus(Sums.of(file.tensors))
+        self._tensors += len(file.tensors)
+
+    def shown(self, tensor: TensorResult) -> dict[str, object]:
+        if not isinstance(tensor, TensorStats):
+            return {**dict.fromkeys(_VALUES), "percentiles": {}}
+        return {**{name: getattr(tensor, name) for name in _VALUES}, "percentiles": dict(tensor.percentiles)}
+
+    def totals(self) -> dict[str, object]:
+        names = ("zeros", "nan", "inf", "min", "max", "norm1", "norm2", "norm_max")
+        return {name: getattr(self._sums, name) for name in names}
+
+    def settle(self, files: Sequence[FileResult]) -> Sequence[Column]:
+        tensors = [item for file in files for item in file.tensors]
         found = [item for item in tensors if isinstance(item, TensorStats)]
-        self._each = each or len(tensors) <= MOST_TENSORS
+        self.each = self.each or self._tensors <= MOST_TENSORS
         self._unsound = any(item.nan or item.inf for item in found)
         self._percentiles = [text for text, _ in found[0].percentiles] if found else []
-        self._notes = any(file.status == "failed" for file in run.files) or len(found) < len(tensors)
+        self._notes = any(file.status == "failed" for file in files) or len(found) < len(tensors)
+        return self._columns()
 
-    def columns(self) -> tuple[Column, ...]:
+    def _columns(self) -> tuple[Column, ...]:
         """The least important go first where there is no room."""
         return (
             Column(title="FILE / TENSOR", short="NAME", folds=True, least=12),
@@ -101,24 +125,23 @@ class _Table:
             *([Column(title="NOTE", short="NOTE", folds=True, least=12, importance=1)] if self._notes else []),
         )
 
-    def rows(self) -> Iterator[Row]:
-        """The rows of all files; the totals last where there is more than one."""
-        rows = [row for file in self._run.files for row in self._file(file)]
-        yield from rows
-        if sum(row.kind == "row" for row in rows) > 1:
-            yield Row(self._sums("TOTAL", list(tensors_of(self._run))), "bold", "total")
-
-    def _file(self, file: FileResult) -> Iterator[Row]:
+    def rows(self, file: FileResult) -> Iterator[Row]:
         if file.status == "failed":
             yield Row(self._cells(file.input, {"range": Cell("failed")}, brief(file)), "red")
         elif len(file.tensors) == 1:
             yield self._tensor(label(file), file.tensors[0])
-        elif self._each and file.tensors:
+        elif self.each and file.tensors:
             yield Row((Cell(file.input),), kind="heading")
             for tensor in file.tensors:
                 yield self._tensor(f"  {tensor.name}", tensor)
         else:
-            yield Row(self._sums(file.input, file.tensors))
+            found = [item for item in file.tensors if isinstance(item, TensorStats)]
+            dtypes = {item.dtype for item in found}
+            dtype = Cell(dtypes.pop() if len(dtypes) == 1 else f"{len(dtypes)} dtypes" if dtypes else NOTHING)
+            yield Row(self._of_several(file.input, Sums.of(found), dtype))
+
+    def total(self, tally: Tally) -> Iterator[Row]:
+        yield Row(self._of_several("TOTAL", self._sums, Cell()), "bold", "total")
 
     def _tensor(self, name: str, tensor: TensorResult) -> Row:
         about = {"shape": Cell(figures.shape(tensor.shape)), "dtype": Cell(tensor.dtype)}
@@ -128,13 +151,9 @@ class _Table:
         percentiles = {f"p{text}": _number(value) for text, value in tensor.percentiles}
         return Row(self._cells(name, about | _common(Sums.of([tensor])) | moments | percentiles))
 
-    def _sums(self, name: str, tensors: Sequence[TensorResult]) -> tuple[Cell, ...]:
-        found = [item for item in tensors if isinstance(item, TensorStats)]
-        about = {"shape": Cell(figures.counted(len(found), "tensor"))}
-        dtypes = {item.dtype for item in found}
-        if dtypes and name != "TOTAL":
-            about["dtype"] = Cell(dtypes.pop() if len(dtypes) == 1 else f"{len(dtypes)} dtypes")
-        return self._cells(name, about | _common(Sums.of(tensors)))
+    def _of_several(self, name: str, sums: Sums, dtype: Cell) -> tuple[Cell, ...]:
+        about = {"shape": Cell(figures.counted(sums.tensors, "tensor")), "dtype": dtype}
+        return self._cells(name, about | _common(sums))
 
     def _cells(self, name: str, found: dict[str, Cell], note: str = "") -> tuple[Cell, ...]:
         """The cells of a row in their order; there is nothing where nothing was found."""
@@ -144,14 +163,12 @@ class _Table:
         cells = (found.get(place, blank) for place in places)
         return (Cell(name), *cells, *([Cell(note, fold="end")] if self._notes else []))
 
-    def closing(self) -> Iterator[str]:
+    def closing(self, run: RunResult, tally: Tally) -> Iterator[str]:
         """What was looked at, and what it took."""
-        run = self._run
-        tensors, files = sum(item.applied for item in tensors_of(run)), figures.counted(len(run.files), "file")
+        files, tensors = figures.counted(tally.files, "file"), figures.counted(self._sums.tensors, "tensor")
         what = "|x| of " if run.params.get("magnitude") else ""
-        read = figures.size(sum(file.bytes_in for file in run.files))
-        yield f"{what}{figures.counted(tensors, 'tensor')} in {files}, {read}, {figures.duration(run.seconds)}"
-        if not self._each:
+        yield f"{what}{tensors} in {files}, {figures.size(tally.bytes_in)}, {figures.duration(run.seconds)}"
+        if not self.each:
             yield "-v shows each tensor"
 
 

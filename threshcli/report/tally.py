@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import add
 from typing import NamedTuple, Self
 
@@ -65,6 +65,11 @@ class Tally(NamedTuple):
         return cls(
             states, len(tensors), *size, totals, _sum(ranks), first, first, unpacked, own
         )  # by place: this is done for each of many files
+
+    @classmethod
+    def looked_at(cls, states: Mapping[FileStatus, int], nbytes: int) -> Self:
+        """That of files, of so many bytes together, of which only the states count."""
+        return cls(states=tuple(states.get(state, 0) for state in _STATES), bytes_in=nbytes)
 
     @classmethod
     def of_run(cls, run: RunResult) -> Tally:

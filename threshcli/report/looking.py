@@ -1,0 +1,106 @@
+"""Reports of the commands that look and write nothing, made file by file: `Findings` are what each of them brings."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+
+from threshcli.report import running
+from threshcli.report.document import Written, document, text, together
+from threshcli.report.machine import looked_at
+from threshcli.report.sheets import Sheet, Write
+from threshcli.report.spool import Spool
+from threshcli.report.tally import Tally
+from threshcli.report.terminal import Terminal
+from threshcli.results import FileResult, RunResult, TensorResult
+
+
+class Findings(running.Shape):
+    """What a command has to tell: a table for people, fields for programs, and sums, to which each file is added before
+    it is told of. `run` is what is known before there are any, `each` asks for all that there is to tell."""
+
+    def __init__(self, run: RunResult, each: bool) -> None:
+        self.run, self.each = run, each
+        self.looked = self.elements = 0
+
+    def add(self, file: FileResult) -> None:
+        """One more file, of whose tensors those that were looked at count."""
+        for item in file.tensors:
+            if item.applied:
+                self.looked += 1
+                self.elements += item.elements
+
+    def shown(self, tensor: TensorResult) -> Mapping[str, object]:
+        """What there is to tell programs of a tensor beside what every header says."""
+        return {}
+
+    def about(self, file: FileResult) -> Mapping[str, object]:
+        """The same of a file."""
+        return {}
+
+    @abstractmethod
+    def totals(self) -> Mapping[str, object]:
+        """The same of all files."""
+
+    def fields(self, file: FileResult) -> dict[str, object]:
+        """A file as it stands in the document."""
+        return {**looked_at(file, self.shown), **self.about(file)}
+
+    def document(
+        self, run: RunResult, tally: Tally, files: Iterator[object], warnings: Iterator[str]
+    ) -> dict[str, object]:
+        """The whole document, around files as `fields` has them."""
+        return {
+            "schema": f"thresh.{run.command}/1",
+            "version": run.version,
+            "command": run.command,
+            "status": tally.status,
+            "params": run.params,
+            "files": files,
+            "totals": {
+                "files": tally.files,
+                "failed": tally.failed,
+                "tensors": self.looked,
+                "elements": self.elements,
+                **self.totals(),
+                "seconds": run.seconds,
+            },
+            "warnings": warnings,
+        }
+
+
+class Table(running.Table):
+    """The table for people."""
+
+    def __init__(self, write: Write, run: RunResult, terminal: Terminal, findings: Findings, *, verbose: bool) -> None:
+        super().__init__(write, run, terminal, findings, verbose=verbose)
+        self._findings = findings
+
+    def part(self, number: int, file: FileResult) -> FileResult:
+        return file
+
+    def take(self, part: FileResult | str) -> None:
+        if not isinstance(part, str):
+            self._findings.add(part)
+        super().take(part)
+
+
+class Document(Sheet):
+    """The document for programs, which begins with what is known at the end."""
+
+    def __init__(self, write: Write, findings: Findings) -> None:
+        super().__init__(write)
+        self._findings, self._files = findings, Spool()
+
+    def part(self, number: int, file: FileResult) -> FileResult:
+        return file
+
+    def take(self, part: FileResult) -> None:
+        self._findings.add(part)
+        self._files.add(text(self._findings.fields(part), "    "))
+
+    def end(self, run: RunResult, tally: Tally, warnings: Spool) -> None:
+        found = self._findings.document(run, tally, map(Written, self._files), iter(warnings))
+        for piece in together(document(found)):
+            self._write(piece)
+        self._files.close()
