@@ -28,8 +28,9 @@ def has_memory(tensor: Tensor) -> bool:
     if torch.compiler.is_compiling():
         return False
     try:
-        return tensor.untyped_storage().device.type != "meta"
-    except NotImplementedError:  # a transform looks through it
+        storage = tensor.untyped_storage()
+        return storage.device.type != "meta" and storage.data_ptr() is not None
+    except RuntimeError:  # a transform looks through it, or a graph is made with it
         return False
 
 
