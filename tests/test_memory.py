@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from tests.harness import peak, thresh
 from threshcli.errors import ThreshError
@@ -107,3 +108,16 @@ def test_a_file_that_fails_leaves_nothing_to_the_garbage_collector(
     assert ran.status in (1, 3, 4), ran.err
     gc.collect()
     assert [item for item in garbage if isinstance(item, ThreshError)] == []
+
+
+def test_of_each_tensor_of_a_file_there_is_little(tmp_path: Path) -> None:
+    """Its plan, its counts and what is told of it: less than 2,700 bytes."""
+    sizes = (1000, 6000)
+    for many in sizes:
+        save_file(
+            {f"layer.{number}.weight": np.ones(4, "f4") for number in range(many)}, tmp_path / f"{many}.safetensors"
+        )
+    few, most = (
+        peak("binary", tmp_path / f"{many}.safetensors", "-t", "0.5", "-O", tmp_path / "out") for many in sizes
+    )
+    assert 1024 * (most - few) < 2700 * (sizes[1] - sizes[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
@@ -28,14 +29,19 @@ class Measure:
 class Moments:
     """Sums kept leaf by leaf and added exactly at the end, so that no order of tiles or workers changes a bit."""
 
-    parts: array[float] = field(default_factory=lambda: array("d"))
+    parts: array[float] | tuple[()] = ()  # most counts have none
 
     def add(self, sums: list[float]) -> None:
+        if isinstance(self.parts, tuple):
+            self.parts = array("d")
         self.parts.extend(sums)
 
     @property
     def total(self) -> float:
         return math.fsum(self.parts)
+
+
+_NO_CUTS: Mapping[str, tuple[float | int | None, float | int | None]] = {}  # nobody writes into it
 
 
 def _least(a: float | int | None, b: float | int | None) -> float | int | None:
@@ -62,7 +68,7 @@ class Counts:
     sums: Moments = field(default_factory=Moments)
     squares: Moments = field(default_factory=Moments)
     squares_after: Moments = field(default_factory=Moments)
-    cuts: dict[str, tuple[float | int | None, float | int | None]] = field(default_factory=dict)
+    cuts: Mapping[str, tuple[float | int | None, float | int | None]] = field(default_factory=lambda: _NO_CUTS)
 
     def extremes(self, low: float | int | None, high: float | int | None) -> None:
         """Take note of the extremes of a tile."""
@@ -76,7 +82,7 @@ class Counts:
     def cut(self, slot: str, low: float | int | None, high: float | int | None) -> None:
         """Take note of the extremes of a threshold that varies."""
         before = self.cuts.get(slot, (None, None))
-        self.cuts[slot] = _least(before[0], low), _greatest(before[1], high)
+        self.cuts = {**self.cuts, slot: (_least(before[0], low), _greatest(before[1], high))}
 
     def merge(self, other: Counts) -> None:
         """Add what another worker has counted of the same tensor."""

@@ -87,7 +87,9 @@ def _about(plan: FilePlan) -> Sequence[Mapping[str, Any]]:
     """What is told of each tensor whatever is counted of it, but for its name; the same for files planned alike."""
     found: Sequence[Mapping[str, Any]] | None = plan.kept.get("about")
     if found is None:
-        found = plan.kept["about"] = [_planned(item) for item in plan.tensors]
+        known: dict[tuple[Any, ...], Mapping[str, Any]] = {}
+        each = map(_planned, plan.tensors)
+        found = plan.kept["about"] = [known.setdefault(tuple(about.values()), about) for about in each]
     return found
 
 
