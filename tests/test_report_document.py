@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from threshcli.report.document import Written, document, pieces, together
+from threshcli.report.document import Items, document, pieces, together
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20)
@@ -39,11 +39,15 @@ def test_iterators_are_arrays_that_are_written_as_they_come(many: int) -> None:
     assert text == json.dumps({"first": 1, "items": plain, "none": []}, indent=2) + "\n"
 
 
-def test_what_is_written_already_stands_as_it_is() -> None:
-    """It was written for its place."""
-    inner = {"a": [1, 2], "b": {}}
-    written = Written("".join(pieces(inner, "    ")))
-    assert "".join(document({"items": iter([written, written])})) == json.dumps({"items": [inner] * 2}, indent=2) + "\n"
+@pytest.mark.parametrize("many", [0, 1, 3])
+def test_items_that_wait_stand_where_others_would(many: int) -> None:
+    """They were written before it was known what is ahead of them."""
+    items, inner = Items(), {"a": [1, 2], "b": {}}
+    for _ in range(many):
+        items.add(pieces(inner | {"c": iter([1])}, Items.indent))
+    whole = {"first": 1, "items": [inner | {"c": [1]}] * many, "last": 2}
+    assert "".join(document(whole | {"items": items})) == json.dumps(whole, indent=2) + "\n"
+    items.close()
 
 
 def test_texts_are_joined_up_to_a_size() -> None:

@@ -11,16 +11,36 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import chain
 
+from threshcli.report.spool import Spool
 from threshcli.report.terminal import valid
 
 _STEP = "  "
 _TOGETHER = 1 << 15  # characters
 
 
-class Written(str):
-    """The text of a value that has been written, as it stands at its place in a document."""
+class Items:
+    """An array right in a document, of which the items are written before it is known what stands ahead of it: as text
+    they wait in a spool."""
 
-    __slots__ = ()
+    indent = 2 * _STEP
+    """Of the items."""
+
+    def __init__(self) -> None:
+        self._spool = Spool()
+        self._between = "["
+
+    def add(self, texts: Iterable[str]) -> None:
+        """One more item, in pieces."""
+        for piece in together(chain((f"{self._between}\n{self.indent}",), texts)):
+            self._spool.add(piece)
+        self._between = ","
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._spool
+        yield "[]" if self._between == "[" else f"\n{_STEP}]"
+
+    def close(self) -> None:
+        self._spool.close()
 
 
 def document(value: Mapping[str, object]) -> Iterator[str]:
@@ -32,12 +52,12 @@ def document(value: Mapping[str, object]) -> Iterator[str]:
 
 def pieces(value: object, indent: str = "") -> Iterator[str]:
     """A value as it stands where the lines are indented so far."""
-    if isinstance(value, Written):
-        return iter((value,))
+    if isinstance(value, Items):
+        return iter(value)
     inner = indent + _STEP
     if isinstance(value, Iterator):
         return _several("[]", (pieces(item, inner) for item in value), indent)
-    if isinstance(value, Mapping) and any(isinstance(item, Iterator) for item in value.values()):
+    if isinstance(value, Mapping) and any(isinstance(item, (Iterator, Items)) for item in value.values()):
         items = (chain((_key(key),), pieces(item, inner)) for key, item in value.items())
         return _several("{}", items, indent)
     return iter((text(value, indent),))
@@ -54,8 +74,6 @@ def _several(brackets: str, items: Iterable[Iterable[str]], indent: str) -> Iter
 
 def text(value: object, indent: str = "") -> str:
     """The same of a value that holds no iterators, in one piece."""
-    if isinstance(value, Written):
-        return value
     if value is None or isinstance(value, (str, int, float)):
         return json.dumps(_plain(value))
     inner = indent + _STEP

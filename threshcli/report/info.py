@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from threshcli.report import figures, looking
+from threshcli.report.document import Items
 from threshcli.report.figures import NOTHING
 from threshcli.report.grid import Cell, Column, Row
 from threshcli.report.machine import info_file
@@ -63,9 +64,7 @@ class Findings(looking.Findings):
     def totals(self) -> dict[str, object]:
         return {"tensors": self._tensors, "elements": self.elements, "nbytes": self._nbytes}
 
-    def document(
-        self, run: RunResult, tally: Tally, files: Iterator[object], warnings: Iterator[str]
-    ) -> dict[str, object]:
+    def document(self, run: RunResult, tally: Tally, files: Items, warnings: Iterator[str]) -> dict[str, object]:
         found = super().document(run, tally, files, warnings)
         del found["params"]
         return found | {"totals": {"files": tally.files, "failed": tally.failed, **self.totals()}}

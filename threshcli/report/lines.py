@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
-from threshcli.report.document import Written, document, line, text, together
-from threshcli.report.machine import around, file_fields, recipe, render_event
+from threshcli.report.document import Items, document, line, pieces, text, together
+from threshcli.report.machine import around, file_fields, recipe, render_event, tensor_fields
 from threshcli.report.sheets import Sheet, Write
 from threshcli.report.spool import Spool
 from threshcli.report.tally import Tally
@@ -14,19 +15,21 @@ from threshcli.report.terminal import valid
 from threshcli.report.tsv import head, lines
 from threshcli.results import FileResult, RunResult
 
+_MANY = 256  # tensors of a file, of which the text is not to be in memory as a whole
+
 
 class Json(Sheet):
     """One document, which begins with what is known at the end."""
 
     def __init__(self, write: Write) -> None:
         super().__init__(write)
-        self._files = Spool()
+        self._files = Items()
 
-    def part(self, number: int, file: FileResult) -> str:
-        return render_file(file)
+    def part(self, number: int, file: FileResult) -> FileResult | str:
+        return file if len(file.tensors) > _MANY else text(file_fields(file), Items.indent)
 
-    def take(self, part: str) -> None:
-        self._files.add(part)
+    def take(self, part: FileResult | str) -> None:
+        self._files.add((part,) if isinstance(part, str) else _in_pieces(part))
 
     def end(self, run: RunResult, tally: Tally, warnings: Spool) -> None:
         for piece in render_around(run, tally, self._files, warnings):
@@ -67,16 +70,17 @@ class Tsv(Sheet):
             self._write(head())
 
 
-def render_file(file: FileResult) -> str:
-    """A file as it stands in the document of a run, at its place between the others."""
-    return text(file_fields(file), "    ")
+def _in_pieces(file: FileResult) -> Iterator[str]:
+    """A file as it stands in the document of a run, tensor by tensor."""
+    fields = file_fields(replace(file, tensors=())) | {"tensors": map(tensor_fields, file.tensors)}
+    return pieces(fields, Items.indent)
 
 
-def render_around(run: RunResult, tally: Tally, files: Iterable[str], warnings: Iterable[str]) -> Iterator[str]:
-    """The document of a run, in pieces, around its files as `render_file` has them."""
+def render_around(run: RunResult, tally: Tally, files: Items, warnings: Iterable[str]) -> Iterator[str]:
+    """The document of a run, in pieces, around its files."""
     report = around(run, tally)
     totals = report.pop("totals")
-    report |= {"files": map(Written, files), "totals": totals, "warnings": iter(warnings), **recipe(run)}
+    report |= {"files": files, "totals": totals, "warnings": iter(warnings), **recipe(run)}
     return together(document(report))
 
 

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 
 from threshcli.report import running
-from threshcli.report.document import Written, document, text, together
+from threshcli.report.document import Items, document, text, together
 from threshcli.report.machine import looked_at
 from threshcli.report.sheets import Sheet, Write
 from threshcli.report.spool import Spool
@@ -46,9 +46,7 @@ class Findings(running.Shape):
         """A file as it stands in the document."""
         return {**looked_at(file, self.shown), **self.about(file)}
 
-    def document(
-        self, run: RunResult, tally: Tally, files: Iterator[object], warnings: Iterator[str]
-    ) -> dict[str, object]:
+    def document(self, run: RunResult, tally: Tally, files: Items, warnings: Iterator[str]) -> dict[str, object]:
         """The whole document, around files as `fields` has them."""
         return {
             "schema": f"thresh.{run.command}/1",
@@ -90,17 +88,17 @@ class Document(Sheet):
 
     def __init__(self, write: Write, findings: Findings) -> None:
         super().__init__(write)
-        self._findings, self._files = findings, Spool()
+        self._findings, self._files = findings, Items()
 
     def part(self, number: int, file: FileResult) -> FileResult:
         return file
 
     def take(self, part: FileResult) -> None:
         self._findings.add(part)
-        self._files.add(text(self._findings.fields(part), "    "))
+        self._files.add((text(self._findings.fields(part), Items.indent),))
 
     def end(self, run: RunResult, tally: Tally, warnings: Spool) -> None:
-        found = self._findings.document(run, tally, map(Written, self._files), iter(warnings))
+        found = self._findings.document(run, tally, self._files, iter(warnings))
         for piece in together(document(found)):
             self._write(piece)
         self._files.close()

@@ -119,7 +119,7 @@ def file_fields(file: FileResult) -> dict[str, object]:
         "bytes_out": file.bytes_out,
         "seconds": file.seconds,
         "error": _failure(file.error),
-        "tensors": [_tensor(item) for item in file.tensors],
+        "tensors": [tensor_fields(item) for item in file.tensors],
     }
     if file.residual is not None:
         found |= _name("residual", file.residual)
@@ -175,7 +175,8 @@ def looked_at(file: FileResult, shown: Callable[[TensorResult], Mapping[str, obj
     }
 
 
-def _tensor(tensor: TensorResult) -> dict[str, object]:
+def tensor_fields(tensor: TensorResult) -> dict[str, object]:
+    """A tensor as it stands there."""
     found: dict[str, object] = {
         "name": tensor.name,
         "shape": tensor.shape,
