@@ -116,3 +116,21 @@ def test_an_error_costs_its_own_file_only(tmp_path: Path, seen: list[list[str]])
     for path, file in zip(given, told(ran), strict=True):
         one = thresh("binary", path, "-t", 0.5, "--nan", "error", "-O", tmp_path / "out", "--overwrite", "--json")
         assert told(one) == [file]
+
+
+def test_memory_that_does_not_do_for_all_may_do_for_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was counted of them together is not counted twice."""
+
+    class Wanting(TensorWork):
+        def tile(self, *arguments: Any) -> Any:
+            made = super().tile(*arguments)
+            if len(arguments[-1]) > 1:
+                raise MemoryError
+            return made
+
+    given, out = files(tmp_path / "in", 6), tmp_path / "out"
+    roomy = thresh("gradient", *given, "-t", 0.5, "-O", out, "--json")
+    monkeypatch.setattr(tensor, "TensorWork", Wanting)
+    ran = thresh("gradient", *given, "-t", 0.5, "-O", out, "--overwrite", "--json")
+    assert ran.status == 0, ran.err
+    assert told(ran) == told(roomy)

@@ -80,6 +80,10 @@ class Doing:
             self._write(self._residual, self._plan.residual, self._left, plan.residual_place, tile, worked.residual)
         self._settings.progress.advance(tile.count * plan.view.itemsize)
 
+    def forget(self) -> None:
+        """Count from the start, since the elements are gone through again."""
+        self._counts.clear()
+
     def _counts_of(self, plan: TensorPlan, k: Kernels) -> Counts:
         """The counts of a tensor: each worker counts for itself."""
         key = plan.out.source, id(k)

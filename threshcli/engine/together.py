@@ -8,7 +8,6 @@ counted file by file. Where that fails each file is worked on by itself, and tol
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Protocol
 
 from threshcli.engine.crew import Crew
@@ -38,6 +37,10 @@ class Run(Protocol):
         """Write what was made of a unit's elements."""
         ...
 
+    def forget(self) -> None:
+        """Count from the start."""
+        ...
+
 
 class Party:
     """Runs on files that are planned alike, which are one `unit` of elements of so many bytes, with the same work."""
@@ -58,8 +61,11 @@ class Party:
         most = max(1, TOGETHER // self._unit.tile.count)
         runs, self._waiting = self._waiting[:most], self._waiting[most:]
         if len(runs) > 1:
-            with suppress(ThreshError):  # nothing has been counted then
+            try:
                 crew.run(iter((runs,)), self._do, alone=True)
+            except (ThreshError, MemoryError):
+                for each in runs:
+                    each.forget()
         return run.worked
 
     def _do(self, runs: Sequence[Run], k: Kernels) -> None:
@@ -76,4 +82,5 @@ class Party:
         worked = self._work.tile(k, raw, Tile(0, many * unit.tile.count), counts, names)
         for run, part in zip(runs, worked.parts(many), strict=True):
             run.store(unit, part)
+        for run in runs:
             run.worked = True
