@@ -137,6 +137,8 @@ def test_the_lines_of_a_report_are_taken_as_the_report_is(tmp_path: Path, report
         ([1, 1], "more than one report"),
         (b"[]\n", "is not a report of thresh"),
         (b'{"event": "other"}', "is not a report of thresh"),
+        (b'{"event": []}', "is not a report of thresh"),
+        (b'{"event": {}}', "is not a report of thresh"),
         (b'{"event": "end"}', "is not a report of thresh"),
         (b'{"event": "file", "ind', "is not JSON"),
         (b"\xff\xfe", "is not JSON"),
