@@ -141,7 +141,8 @@ def test_parts_of_a_block_are_measured_as_each_alone(name: str, dtype: DType, si
     tame = _tame(dtype, finite) if dtype.is_float else finite
     positive = [code for code in tame if reference.decode(code, dtype) > 0]
     infinite = [[dtype.code(key)] for key in (dtype.top, -dtype.top) if dtype.infinite]
-    kinds = [tame, positive, positive[:1], tame[:1], finite, reference.special(dtype), *infinite]
+    several = range(1 << min(dtype.bits, 8)) if dtype.kind != "bool" else []  # their squares differ in the last digits
+    kinds = [tame, positive, positive[:1], tame[:1], finite, reference.special(dtype), *infinite, several]
     blocks = [[dice.choice(kind) for _ in range(size)] for kind in (*kinds, *kinds[:2]) if kind]
     for chosen in (blocks[:2], blocks[1:3], blocks):
         with using(name) as k:

@@ -140,7 +140,7 @@ def moments(
     data: Array, dtype: DType, clean: bool, arena: Arena, precise: bool, sums_wanted: bool
 ) -> tuple[list[float], list[float]]:
     """For each leaf the sum of the finite values (0 unless wanted), and of their squares."""
-    if dtype.is_float and dtype.itemsize == 1:
+    if is_looked_up(dtype):
         squares = _looked_up(data, _pair_sums(dtype, 2), dtype, arena)
         return _looked_up(data, _pair_sums(dtype, 1), dtype, arena) if sums_wanted else [0.0] * len(squares), squares
     whole = data.size // LEAF * LEAF if clean and not precise else 0
@@ -161,6 +161,11 @@ def moments(
             leaf = data[start : start + LEAF].reshape(1, -1)
             sums[number : number + 1], squares[number : number + 1] = exact(leaf, dtype, clean, sums_wanted)
     return sums, squares
+
+
+def is_looked_up(dtype: DType) -> bool:
+    """Whether sums are taken of pairs of elements, which is another order than that of `exact`."""
+    return dtype.is_float and dtype.itemsize == 1
 
 
 def _looked_up(data: Array, table: Array, dtype: DType, arena: Arena) -> list[float]:
