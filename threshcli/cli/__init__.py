@@ -16,7 +16,7 @@ from types import FrameType
 
 _ENDINGS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 _THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-_GARBAGE = 50_000
+_GARBAGE = 70_000
 """Objects between two collections: more than all imports but torch's make, and few beside the memory of a call. What
 libraries leave in cycles (NumPy for each header of an `.npy`) must not grow with the number of files."""
 CLEANERS: list[Callable[[], object]] = []

@@ -72,10 +72,13 @@ class Counting:
     ) -> None:
         """Add what there is to count of a tile to `counts`; of one that is several tensors, to those of each."""
         many = len(counts)
-        masks = [selected] if many == 1 else selected.reshape(many, -1)
-        for part, made, mask, measure, own in zip(x.parts(many), out.parts(many), masks, found, counts, strict=True):
-            with k.scratch():
-                self._count(k, part, made, mask, measure, cuts, own)
+        if many == 1:
+            self._count(k, x, out, selected, found[0], cuts, counts[0])
+        else:
+            parts = zip(x.parts(many), out.parts(many), selected.reshape(many, -1), found, counts, strict=True)
+            for part, made, mask, measure, own in parts:
+                with k.scratch():
+                    self._count(k, part, made, mask, measure, cuts, own)
         if self._norms:
             self._moments(k, x, out, not any(measure.nan or measure.inf for measure in found), counts)
 

@@ -228,7 +228,9 @@ class NumpyKernels(NumpyPairs):
         return Measure(*found, zeros, *self.moments(x, clean=not (found.nan or found.inf), precise=precise))
 
     def measures(self, x: Block, many: int) -> list[Measure]:
-        if many == 1 or x.dtype not in NATIVE:
+        if many == 1:
+            return [self.measure(x)]
+        if x.dtype not in NATIVE:
             return super().measures(x, many)
         ends = measuring.ends(x.data.reshape(many, -1), zeros=self.zeros(x) > 0)
         each = zip(x.parts(many), ends, strict=True)
@@ -248,7 +250,9 @@ class NumpyKernels(NumpyPairs):
     def moments_of(
         self, x: Block, many: int, *, clean: bool, precise: bool, sums: bool = True
     ) -> list[tuple[list[float], list[float]]]:
-        if many == 1 or not precise or x.data.size > many * LEAF or measuring.is_looked_up(x.dtype):
+        if many == 1:
+            return [self.moments(x, clean=clean, precise=precise, sums=sums)]
+        if not precise or x.data.size > many * LEAF or measuring.is_looked_up(x.dtype):
             return super().moments_of(x, many, clean=clean, precise=precise, sums=sums)
         found = measuring.exact(x.data.reshape(many, -1), x.dtype, clean, sums)
         return [([own], [square]) for own, square in zip(*found, strict=True)]
