@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from tests.harness import listed, thresh
 from threshcli.engine.copies import Part, possible, work_together
@@ -195,6 +196,18 @@ def test_copies_change_nothing(rule: str, tmp_path: Path) -> None:
         seen.append((out.read_bytes(), ran.tensor))
     assert all(found == seen[0] for found in seen)
     assert listed(tmp_path) == ["m.npy", "x.npy", "y.npy"]
+
+
+def test_what_copies_make_of_many_small_tensors_is_in_the_output(tmp_path: Path) -> None:
+    """With so much memory that an output of their size could wait in it: there no copy can write."""
+    tensors = {f"{number:03}": RNG.standard_normal(7000 + number % 2).astype("f4") for number in range(320)}
+    save_file(tensors, tmp_path / "x.safetensors")
+    given = ("gradient", "-t", 0.5, tmp_path / "x.safetensors", "--max-memory", "1G")
+    for jobs in (1, 4):
+        written = ("-o", tmp_path / f"y{jobs}.safetensors", "--residual", tmp_path / f"r{jobs}.safetensors")
+        assert thresh(*given, *written, "-j", jobs, alone=True).status == 0
+    for name in "yr":
+        assert (tmp_path / f"{name}1.safetensors").read_bytes() == (tmp_path / f"{name}4.safetensors").read_bytes()
 
 
 def test_checksums_come_from_all_copies(tmp_path: Path) -> None:

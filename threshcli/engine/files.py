@@ -55,7 +55,9 @@ class FileRun(Doing):
         self._parties: tuple[Party, ...] = ()
         self.worked = False
         self._inline = checked_inline(plan) if plan.contents.regions else {}
-        self._light = plan.size <= _LIGHT * len(plan.tensors) and plan.size <= settings.largest_tile
+        self._by_several = settings.crew.copies and settings.crew.size > 1 and plan.size >= _TOGETHER
+        light = plan.size <= _LIGHT * len(plan.tensors) and plan.size <= settings.largest_tile
+        self._light = light and not self._by_several  # what one process holds in memory no other can write to
 
     def _shared(self, name: str, make: Callable[[], T], alike: bool) -> T:
         """What is made once for all files that are planned alike."""
@@ -146,7 +148,7 @@ class FileRun(Doing):
             if not any(party.work(self, crew) for party in self._parties):  # there is one at most
                 crew.run(iter(self._all_units()), self._do, alone=True)
             return
-        if not crew.copies or crew.size < 2 or size < _TOGETHER:
+        if not self._by_several:
             crew.run(self._units(), self._do, alone=crew.copies)
             return
         bounds = (bound for item in self._plan.tensors if item.applied for bound in item.bounds.values())
