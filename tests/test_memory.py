@@ -73,7 +73,16 @@ def test_memory_does_not_grow_with_the_number_of_files(
     assert many < few + 3500, "KiB"
 
 
-@pytest.mark.parametrize("words", [("info",), ("stats", "--json"), ("check", "--verbose")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("info",),
+        ("stats", "--json"),
+        ("check", "--verbose"),
+        ("sweep", "-t", "0.5,1", "-v"),
+        ("hist", "-v"),
+    ],
+)
 def test_memory_does_not_grow_with_the_number_of_files_that_are_looked_at(
     words: tuple[str, ...], listing: Callable[[int], Path]
 ) -> None:
@@ -81,6 +90,19 @@ def test_memory_does_not_grow_with_the_number_of_files_that_are_looked_at(
     status = 1 if "check" in words else 0
     few, many = (peak(*words, "--files-from", listing(count), status=status) for count in (FEW, MANY))
     assert many < few + 4500, "KiB"
+
+
+def test_memory_does_not_grow_with_the_number_of_files_that_are_compared(tmp_path: Path) -> None:
+    """The same of two folders: there is little more than the names of the files in both."""
+    for folder, shift in (("a", 0), ("b", 1)):
+        (tmp_path / folder).mkdir()
+        np.save(tmp_path / folder / "0000.npy", np.arange(3) + shift)
+        content = (tmp_path / folder / "0000.npy").read_bytes()
+        for number in range(1, MANY):
+            (tmp_path / folder / f"{number:04}.npy").write_bytes(content)
+    words = "diff", tmp_path / "a", tmp_path / "b", "-v", "--glob"
+    few, many = (peak(*words, glob, status=1) for glob in ("0*.npy", "*.npy"))
+    assert many < few + 5000, "KiB"
 
 
 def test_memory_does_not_grow_with_the_number_of_files_that_fail(

@@ -11,7 +11,7 @@ import pytest
 from tests.test_report_examples import EXAMPLES, failed, file, tensor
 from tests.test_report_examples import run as made
 from threshcli.errors import OutputError
-from threshcli.findings import TensorStats
+from threshcli.findings import SweepRow, TensorHist, TensorStats, TensorSweep
 from threshcli.report import render
 from threshcli.report.grid import Layout, laid
 from threshcli.report.sheets import sheet
@@ -20,9 +20,10 @@ from threshcli.report.summary import Summary
 from threshcli.report.tally import Tally
 from threshcli.report.terminal import Terminal
 from threshcli.results import FileResult, RunResult, ThresholdUsed
-from threshcli.verdicts import FileCheck, TensorCheck
+from threshcli.verdicts import FileCheck, FileDiff, TensorCheck, TensorDiff
 
 ABOUT: Any = {"shape": (3, 4), "dtype": "float32", "out_dtype": "float32", "applied": True, "elements": 12}
+ROW = SweepRow(spec="0.5", value=0.5, kept=2, energy=1.0)
 
 
 def streamed(result: RunResult, kind: Any) -> str:
@@ -75,12 +76,35 @@ def checked(name: str, nan: int) -> FileCheck:
     return FileCheck(input=name, output=None, status="read", format="npy", tensors=(found,), notes=("odd",))
 
 
+def swept(name: str) -> FileResult:
+    """A file of which thresholds were tried."""
+    return tried(name, ROW, SweepRow(spec="otsu", reason=f"{name} is flat"))
+
+
+def tried(name: str, *rows: SweepRow) -> FileResult:
+    return file(name, TensorSweep(**ABOUT, name="w", rows=rows, zeros=1, energy=2.0))
+
+
+def drawn(name: str) -> FileResult:
+    """A file that a histogram was drawn of, and one was not."""
+    first = TensorHist(**ABOUT, name="w", nan=0, inf=0, min=0, max=2, edges=(0, 1, 2), counts=(4, 8))
+    return file(name, first, replace(tensor("v"), applied=True), warnings=("odd",))
+
+
+def differing(name: str) -> FileDiff:
+    """A file that was compared with another."""
+    found = TensorDiff(**ABOUT, name="w", differs=("values",), differing=3, first=(0, 0), max_abs=1.0, one_nan=0)
+    keys = ((name, "a", None),)
+    return FileDiff(input=name, output=None, status="read", other=f"b/{name}", tensors=(found,), keys=keys)
+
+
 LOOKED: dict[str, Callable[[str], FileResult]] = {
     "info": lambda name: file(name, tensor(), metadata=(("by", name),)),
-    "stats": lambda name: file(
-        name, TensorStats(**ABOUT, name="w", zeros=1, std=1.0, norm1=2.0, norm2=2.0, norm_max=1)
-    ),
+    "stats": summed,
     "check": lambda name: checked(name, nan=int(name[:3]) % 2),
+    "sweep": swept,
+    "hist": drawn,
+    "diff": differing,
 }
 
 
@@ -91,13 +115,41 @@ def test_long_tables_of_what_was_looked_at_say_what_short_ones_do(
 ) -> None:
     """Rows, sums, metadata and notes, whether all files were known when the first were told of, or some."""
     names = [f"{number:03}.npy" for number in range(100)]
-    result = replace(made(failed("bad.npy"), *map(LOOKED[command], names)), command=command, operator="")
+    files = failed("bad.npy"), *map(LOOKED[command], names)
+    result = replace(made(*files, params={"max": 1000}), command=command, operator="")
     shown = []
     for first in (1000, 30):
         monkeypatch.setattr("threshcli.report.running._FIRST_FILES", first)
         shown.append(render(result, "table", Terminal(), verbose).replace("─", "").split())
     assert shown[0] == shown[1]
-    assert "099.npy" in shown[0]
+    assert any("099.npy" in word for word in shown[0])
+
+
+@pytest.mark.parametrize("command", ["stats", "sweep"])
+def test_a_table_that_goes_on_has_room_for_what_is_to_be_said_later(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That a tensor is not looked at, or has no such threshold, can come after the columns are settled."""
+    monkeypatch.setattr("threshcli.report.running._FIRST_FILES", 10)
+    reason = "not selected"
+    if command == "stats":
+        files = *map(summed, "abcdefghijklm"), file("last.npy", replace(tensor("v"), applied=False, reason=reason))
+    else:
+        files = *(tried(name, ROW) for name in "abcdefghijklm"), tried("last.npy", SweepRow(spec="0.5", reason=reason))
+    result = replace(made(*files), command=command, operator="")
+    lines = render(result, "table", Terminal(), verbose=True).splitlines()
+    assert lines[0].split()[-1] == "NOTE"
+    assert [line for line in lines if line.endswith("not selected")]
+
+
+def test_histograms_are_shown_after_what_failed_before_and_not_without_any() -> None:
+    """Each in its place; where all has failed, that is said elsewhere."""
+    bad, shown = failed("bad.npy"), []
+    for files in ((bad, bad), (bad, bad, drawn("x.npy"), bad)):
+        result = replace(made(*files), command="hist", operator="")
+        shown.append(render(result, "table", Terminal(), verbose=False).splitlines())
+    assert shown[0] == []
+    assert [line.split(":")[0] for line in shown[1] if "npy" in line][:4] == ["bad.npy", "bad.npy", "x.npy", "bad.npy"]
 
 
 def test_a_long_table_begins_with_the_first_row_that_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +218,7 @@ def test_a_spool_without_room_says_so_and_a_small_one_needs_none(monkeypatch: py
 def test_rows_of_a_long_table_are_written_while_the_run_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is kept of the first files is no more than they are."""
     monkeypatch.setattr("threshcli.report.running._FIRST_FILES", 10)
-    monkeypatch.setattr("threshcli.report.running._TOGETHER", 1)
+    monkeypatch.setattr("threshcli.report.sheets._TOGETHER", 1)
     texts: list[str] = []
     table = sheet("table", texts.append, replace(made(), files=()), Terminal(), verbose=False)
     assert table is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -69,20 +69,37 @@ def looked(command: str, params: Mapping[str, object]) -> RunResult:
     )
 
 
+class Seen:
+    """Files as they come by, and whether `found` was true of any of them."""
+
+    def __init__(self, files: Iterable[FileResult], found: Callable[[FileResult], bool]) -> None:
+        self._files, self._found, self.any = files, found, False
+
+    def __iter__(self) -> Iterator[FileResult]:
+        for file in self._files:
+            self.any |= self._found(file)
+            yield file
+
+
 def told(files: Iterable[FileResult], run: RunResult, given: Mapping[str, Any], outside: Outside) -> int:
     """Tell of files as they are looked at, say what failed last, and return the exit status of the whole call."""
     began, nbytes = time.perf_counter(), 0
-    states, failures = Counter[FileStatus](), list[tuple[str, Failure]]()
+    states, failures, warnings = Counter[FileStatus](), list[tuple[str, Failure]](), Spool()
     one = sheet(kind_of(given), outside.print, run, outside.terminal(given["color"]), verbose=given["verbose"])
     for number, file in enumerate(files):
         states[file.status] += 1
         nbytes += file.bytes_in
         if file.error is not None:
             failures.append((file.input, file.error))
+        for text in dict.fromkeys(f"{file.input}: {text}" for text in file.warnings):
+            warnings.add(text)
+            if one is None:
+                outside.warn(text)
         if one is not None:
             one.take(one.part(number, file))
     if one is not None:
-        one.end(replace(run, seconds=time.perf_counter() - began), Tally.looked_at(states, nbytes), Spool())
+        one.end(replace(run, seconds=time.perf_counter() - began), Tally.looked_at(states, nbytes), warnings)
+    warnings.close()
     return tell_failures(failures, states.total(), outside)
 
 

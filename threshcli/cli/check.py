@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
@@ -13,7 +13,6 @@ from threshcli.cli.outside import Outside
 from threshcli.conditions import Condition
 from threshcli.errors import ConditionFalse, UsageError
 from threshcli.plan.inputs import Inputs
-from threshcli.results import FileResult
 from threshcli.verdicts import ALLOWANCES, COUNTS, VALUES, FileCheck
 
 _CHECK = "Check"
@@ -62,9 +61,10 @@ def command(outside: Outside) -> Callable[..., int]:
         from threshcli.executors.check import Asked, look_for_faults
 
         params = {"allow": sorted(allowed), "fail_if": [str(condition) for condition in conditions]}
-        seen = _Seen(look_for_faults(inputs.paths, means, Asked(allowed=allowed, conditions=conditions)))
+        files = look_for_faults(inputs.paths, means, Asked(allowed=allowed, conditions=conditions))
+        seen = _looking.Seen(files, lambda file: isinstance(file, FileCheck) and file.bad)
         status = _looking.told(seen, _looking.looked("check", params), given, outside)
-        return status or (ConditionFalse.exit_code if seen.bad else 0)
+        return status or (ConditionFalse.exit_code if seen.any else 0)
 
     check.__doc__ = """Find what is wrong with files: damage, NaN, infinities. Exit status 1 if there is any.
 
@@ -76,18 +76,6 @@ def command(outside: Outside) -> Callable[..., int]:
     Example: thresh check weights.safetensors --allow inf --fail-if 'norm_max>1e4'
     """
     return takes_files(check, outside)
-
-
-class _Seen:
-    """Files as they come by, and whether any of them was bad."""
-
-    def __init__(self, files: Iterable[FileResult]) -> None:
-        self._files, self.bad = files, False
-
-    def __iter__(self) -> Iterator[FileResult]:
-        for file in self._files:
-            self.bad |= isinstance(file, FileCheck) and file.bad
-            yield file
 
 
 def allowances(texts: Sequence[str]) -> frozenset[str]:

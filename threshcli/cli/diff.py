@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from threshcli.cli import _looking, options
-from threshcli.cli.command import conclude
 from threshcli.cli.outside import Outside
 from threshcli.errors import ConditionFalse, UsageError
 from threshcli.plan.inputs import Search, gather
 from threshcli.spec import Number
 from threshcli.storage.spool import STDIN
+from threshcli.verdicts import FileDiff
 
 if TYPE_CHECKING:
     from threshcli.executors.diff import Pair
@@ -95,15 +95,16 @@ def _run(given: Mapping[str, Any], outside: Outside) -> int:
             raise UsageError(f"--bits and --{name.replace('_', '-')} exclude each other", hint="choose one of them")
     means = _looking.means_of({**given, "magnitude": True})
     from threshcli.engine.differing import Tolerance
-    from threshcli.executors.diff import Asked, compare, found_differences
+    from threshcli.executors.diff import Asked, compare
 
     pairs = _pairs(given["a"], given["b"], Search(recursive=given["recursive"], patterns=tuple(given["glob"] or ())))
     tolerance = Tolerance(**limits, nan_equal=not given["nan_differs"], bits=given["bits"])
     asked = Asked(tolerance=tolerance, ignore_dtype=given["ignore_dtype"], metadata=given["metadata"])
     names = ("nan_differs", "bits", "ignore_dtype", "metadata", "max")
-    run = compare({**limits, **{name: given[name] for name in names}}, pairs, means, asked)
-    status = conclude(run, _looking.kind_of(given), outside, given["color"], given["verbose"])
-    return status or (ConditionFalse.exit_code if found_differences(run) else 0)
+    params = {**limits, **{name: given[name] for name in names}}
+    seen = _looking.Seen(compare(pairs, means, asked), lambda file: isinstance(file, FileDiff) and not file.same)
+    status = _looking.told(seen, _looking.looked("diff", params), given, outside)
+    return status or (ConditionFalse.exit_code if seen.any else 0)
 
 
 def _limit(name: str, text: str | None) -> float:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
@@ -11,11 +10,10 @@ import typer
 
 from threshcli.cli import _looking, options
 from threshcli.cli._inputs import takes_files
-from threshcli.cli.command import conclude
 from threshcli.cli.outside import Outside
 from threshcli.errors import UsageError
 from threshcli.plan.inputs import Inputs
-from threshcli.results import FileResult, RunResult
+from threshcli.results import FileResult
 from threshcli.thresholds.base import Terms, Threshold
 from threshcli.thresholds.map import MapThreshold
 
@@ -98,11 +96,8 @@ def _run(given: Mapping[str, Any], outside: Outside) -> int:
         most=None if given["json"] or given["verbose"] else _FIRST,
     )
     inputs: Inputs = given["inputs"]
-    began = time.perf_counter()
-    files = tuple(examine(inputs.paths, means, hist.look))
-    looked = replace(_looking.looked("hist", _params(given)), files=files, seconds=time.perf_counter() - began)
-    run = _warned(looked, hist.warnings)
-    return conclude(run, _looking.kind_of(given), outside, given["color"], given["verbose"])
+    files = _warned(examine(inputs.paths, means, hist.look), hist.warnings)
+    return _looking.told(files, _looking.looked("hist", _params(given)), given, outside)
 
 
 def _thresholds(given: Mapping[str, Any]) -> dict[str, Threshold]:
@@ -130,8 +125,8 @@ def _params(given: Mapping[str, Any]) -> dict[str, object]:
     return slots | {name: given[name] for name, usual in defaults.items() if given[name] != usual}
 
 
-def _warned(run: RunResult, warnings: Mapping[str, list[str]]) -> RunResult:
-    def told(file: FileResult) -> FileResult:
-        return replace(file, warnings=tuple(warnings[file.input])) if file.input in warnings else file
-
-    return replace(run, files=tuple(told(file) for file in run.files))
+def _warned(files: Iterable[FileResult], warnings: dict[str, list[str]]) -> Iterator[FileResult]:
+    """Files with what there is to say of their thresholds."""
+    for file in files:
+        said = warnings.pop(file.input, None)
+        yield file if said is None else replace(file, warnings=tuple(said))

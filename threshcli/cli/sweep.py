@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from decimal import Context, Decimal, Inexact
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from threshcli import thresholds
 from threshcli.cli import _looking, options
 from threshcli.cli._inputs import takes_files
-from threshcli.cli.command import conclude
 from threshcli.cli.outside import Outside
 from threshcli.errors import UsageError
 from threshcli.plan.inputs import Inputs
 from threshcli.spec import Number
 from threshcli.thresholds.base import Terms, Worked
-
-if TYPE_CHECKING:
-    from threshcli.results import RunResult
 
 METHODS = ("otsu", "li", "yen", "triangle", "isodata", "minimum", "mean", "median")
 SHRINKING = ("universal", "bayes")
@@ -85,8 +79,7 @@ def command(outside: Outside) -> Callable[..., int]:
         color: options.Color = "auto",
         debug: options.Debug = False,
     ) -> int:
-        given = locals()
-        return conclude(_run(given), _looking.kind_of(given), outside, color, verbose)
+        return _run(locals(), outside)
 
     sweep.__doc__ = """Compare thresholds: what each keeps, of how much energy. And what each method would choose.
 
@@ -98,7 +91,7 @@ def command(outside: Outside) -> Callable[..., int]:
     return takes_files(sweep, outside)
 
 
-def _run(given: dict[str, Any]) -> RunResult:
+def _run(given: dict[str, Any], outside: Outside) -> int:
     inputs: Inputs = given["inputs"]
     inputs.check_scope(given["scope"])
     specs, magnitude, compare = specs_of(given["threshold"], given["magnitude"]), given["magnitude"], given["compare"]
@@ -111,9 +104,8 @@ def _run(given: dict[str, Any]) -> RunResult:
     looking = Sweep(sources, terms, compare)
     survey = looking.survey if given["scope"] == "global" else None
     params = {"thresholds": specs} | {name: given[name] for name in ("compare", "magnitude", "scope", "ties", "bins")}
-    began = time.perf_counter()
-    files = tuple(examine(inputs.paths, means, looking.look, survey))
-    return replace(_looking.looked("sweep", params), files=files, seconds=time.perf_counter() - began)
+    files = examine(inputs.paths, means, looking.look, survey)
+    return _looking.told(files, _looking.looked("sweep", params), given, outside)
 
 
 def specs_of(asked: Sequence[str] | None, magnitude: bool) -> list[str]:

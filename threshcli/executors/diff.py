@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
-from threshcli import __version__, containers
+from threshcli import containers
 from threshcli.containers.base import Contents, Tensor
 from threshcli.dtypes import DType
 from threshcli.engine.crew import Crew
@@ -17,13 +17,14 @@ from threshcli.engine.differing import Differences, Peak, Side, Tolerance, compa
 from threshcli.engine.population import Piece
 from threshcli.engine.sizes import tile_bytes, workers
 from threshcli.errors import ThreshError
-from threshcli.executors.examine import Means, about, attempted, verify
+from threshcli.executors.examine import SOME_NAMES, Means, about, attempted, verify
 from threshcli.kernels.numpy import NumpyKernels
 from threshcli.plan.index import Roll, Shard, is_index, read_index
 from threshcli.plan.inputs import Input
 from threshcli.plan.names import display_name
 from threshcli.plan.opening import tensor_file
-from threshcli.results import FileResult, RunResult
+from threshcli.plan.selection import Selection
+from threshcli.results import FileResult
 from threshcli.storage.local import Source
 from threshcli.tiles import index_of
 from threshcli.verdicts import Difference, FileDiff, Index, TensorDiff
@@ -52,27 +53,16 @@ def paired(a: Sequence[Input], b: Sequence[Input]) -> list[Pair]:
     return [Pair(left.get(rel), right.get(rel)) for rel in dict.fromkeys([*left, *right])]
 
 
-def compare(params: Mapping[str, object], pairs: Sequence[Pair], means: Means, asked: Asked) -> RunResult:
+def compare(pairs: Sequence[Pair], means: Means, asked: Asked) -> Iterator[FileResult]:
     """How the files of each pair differ. UsageError only for a pattern that matches no tensor of any of them."""
-    began = time.perf_counter()
-    differ = _Differ(means, asked, Crew(workers(means), NumpyKernels), strict=len(pairs) == 1)
-    files = tuple(attempted(str(pair.a or pair.b), partial(differ.files, pair)) for pair in pairs)
-    if not any(file.error for file in files):  # the others may have had what matches
-        means.selection.check(list(differ.names))
-    return RunResult(
-        version=__version__,
-        command="diff",
-        operator="",
-        params=dict(params),
-        device="cpu",
-        files=files,
-        seconds=time.perf_counter() - began,
-    )
-
-
-def found_differences(run: RunResult) -> bool:
-    """Whether any two files of a run differ."""
-    return any(isinstance(file, FileDiff) and not file.same for file in run.files)
+    differ = _Differ(means, asked, Crew(workers(means), NumpyKernels), strict=len(pairs) == 1, left=means.selection)
+    failed = False
+    for pair in pairs:
+        result = attempted(str(pair.a or pair.b), partial(differ.files, pair))
+        failed |= result.error is not None
+        yield result
+    if not failed:  # the others may have had what matches
+        differ.left.check(differ.some)
 
 
 class _Part(NamedTuple):
@@ -119,14 +109,16 @@ class _File(NamedTuple):
         return self.parts[0].contents.container
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Differ:
     means: Means
     asked: Asked
     crew: Crew
     strict: bool
-    names: dict[str, None] = field(default_factory=dict)
-    """Of all tensors that were seen, where patterns choose some."""
+    left: Selection
+    """The patterns that have matched no tensor yet."""
+    some: list[str] = field(default_factory=list)
+    """Names of tensors, to say what there is."""
 
     def files(self, pair: Pair) -> FileResult:
         """All differences of two files."""
@@ -137,10 +129,12 @@ class _Differ:
         with ExitStack() as stack:
             a, b = (_opened(path, stack) for path in (pair.a, pair.b))
             matched = list(_matched(a, b))
+            names = [name for name, _, _ in matched]
             if self.strict:
-                self.means.selection.check([name for name, _, _ in matched])
-            if self.means.selection.has_patterns:
-                self.names.update(dict.fromkeys(name for name, _, _ in matched))
+                self.means.selection.check(names)
+            if self.left.has_patterns:
+                self.left = self.left.left_by(names)
+                self.some += names[: SOME_NAMES - len(self.some)]
             chosen = [item for item in matched if self.means.selection.chosen(item[0])]
             _verified([held for _, *both in chosen for held in both if held is not None])
             tensors = tuple(self._tensor(*item) for item in chosen)

@@ -33,7 +33,8 @@ from threshcli.results import Failure, FileResult, TensorResult
 from threshcli.storage.local import Source
 from threshcli.studies.base import Study
 
-_SOME_NAMES = 1000  # of tensors, to say what there is
+SOME_NAMES = 1000
+"""Of tensors, to say what there is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +141,7 @@ class Examiner:
                     raise
                 names = names_of(contents, path)
                 left = left.left_by(names) if left.has_patterns else left
-                some += names[: _SOME_NAMES - len(some)]
+                some += names[: SOME_NAMES - len(some)]
                 if not lenient:
                     found = list(self.subjects(path, source, contents))
                     verify(source, contents, path, (item.piece for item in found if isinstance(item, Subject)))

@@ -6,27 +6,22 @@ imports nothing heavy: rich comes when something is drawn that needs it.
 
 from __future__ import annotations
 
-import importlib
-from typing import Any, Literal
+from typing import Literal
 
 from threshcli.report.terminal import Terminal
 from threshcli.results import RunResult
 
 Kind = Literal["table", "json", "ndjson", "tsv", "none"]
-LOOKING = ("sweep", "hist", "diff")
-"""Commands that look at elements: a module here each, whose `table` and `document` report what was found."""
-STREAMED = ("info", "stats", "check")
-"""Those whose reports are made file by file: the `Findings` of their modules."""
+LOOKING = ("info", "stats", "sweep", "hist", "check", "diff")
+"""Commands that look and write nothing: a module here each, of which the `Findings` tell what was found."""
 
 
 def render(run: RunResult, kind: Kind, terminal: Terminal, verbose: bool) -> str:
     """A whole run as text that ends with a newline (`none`: no text at all)."""
-    if run.command in STREAMED and kind in ("table", "json"):
+    if run.command in LOOKING and kind in ("table", "json"):
         from threshcli.report.sheets import rendered
 
         return rendered(run, kind, terminal, verbose=verbose)
-    if run.command in LOOKING and kind in ("table", "json"):
-        return _of_a_look(run, kind, terminal, verbose)
     match kind:
         case "table":
             if run.command == "solve":
@@ -51,9 +46,3 @@ def render(run: RunResult, kind: Kind, terminal: Terminal, verbose: bool) -> str
             return render_tsv(run)
         case "none":
             return ""
-
-
-def _of_a_look(run: RunResult, kind: Kind, terminal: Terminal, verbose: bool) -> str:
-    module: Any = importlib.import_module(f"threshcli.report.{run.command}")
-    text: str = module.table(run, terminal, verbose=verbose) if kind == "table" else module.document(run)
-    return text

@@ -25,12 +25,11 @@ _COLUMNS = (
 )
 
 
-class Findings(looking.Findings):
+class Findings(looking.Listed):
     """What is wrong; to people it is told of every tensor if they ask for that, and of sound files if they are few."""
 
     def __init__(self, run: RunResult, each: bool) -> None:
         super().__init__(run, each)
-        self._verbose = each
         self._files = self._bad = self._checked = self._nan = self._inf = self._invalid = 0
         self._notes = Spool()
 
@@ -63,7 +62,7 @@ class Findings(looking.Findings):
     def totals(self) -> dict[str, object]:
         return {"bad": self._bad, "nan": self._nan, "inf": self._inf, "invalid": self._invalid}
 
-    def settle(self, files: Sequence[FileResult]) -> Sequence[Column]:
+    def settle(self, files: Sequence[FileResult], *, more: bool) -> Sequence[Column]:
         self.each = self._verbose or self._files <= _MOST_FILES
         return _COLUMNS
 

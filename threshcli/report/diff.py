@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from threshcli.report import figures
+from threshcli.report import figures, looking
 from threshcli.report.figures import NOTHING
 from threshcli.report.grid import Cell, Column, Row
-from threshcli.report.machine import render_look
+from threshcli.report.spool import Spool
 from threshcli.report.summary import brief
-from threshcli.report.table import laid_out
-from threshcli.report.terminal import Terminal
-from threshcli.report.totals import tensors_of
+from threshcli.report.tally import Tally
 from threshcli.results import FileResult, RunResult, TensorResult
 from threshcli.verdicts import FileDiff, Index, TensorDiff
 
@@ -32,46 +30,86 @@ _COLUMNS = (
 )
 
 
-def document(run: RunResult) -> str:
-    """The report for programs, thresh.diff/1."""
-    found = [item for item in tensors_of(run) if isinstance(item, TensorDiff)]
-    totals = {
-        "same": all(isinstance(file, FileDiff) and file.same for file in run.files),
-        "compared": len(found),
-        "different": sum(bool(item.differs) for item in found),
-        "differing": sum(item.differing or 0 for item in found),
-    }
-    return render_look(run, _shown, totals, _about)
+class Findings(looking.Listed):
+    """What differs; people are shown every tensor if they ask for that."""
 
+    def __init__(self, run: RunResult, each: bool) -> None:
+        super().__init__(run, each)
+        most = run.params.get("max")
+        self._most = most if isinstance(most, int) and not each else None
+        self._files = self._same = self._apart = self._other_bytes = 0
+        self._compared = self._different = self._differing = 0
+        self._rows = 0
+        self._keys = Spool()
 
-def _about(file: FileResult) -> dict[str, object]:
-    if not isinstance(file, FileDiff):
-        return {"same": None, "other": None, "other_format": None, "other_bytes_in": 0, "only": None, "metadata": []}
-    return {
-        "same": file.same,
-        "other": file.other,
-        "other_format": file.other_format,
-        "other_bytes_in": file.other_bytes,
-        "only": file.only,
-        "metadata": [{"key": key, "a": a, "b": b} for key, a, b in file.keys],
-    }
+    def add(self, file: FileResult) -> None:
+        super().add(file)
+        self._files += 1
+        if isinstance(file, FileDiff):
+            self._same += file.same
+            self._apart += not file.same
+            self._other_bytes += file.other_bytes
+            for key, a, b in file.keys:
+                self._keys.add(f"metadata {key}: {_value(a)} | {_value(b)}")
+        found = [item for item in file.tensors if isinstance(item, TensorDiff)]
+        self._compared += len(found)
+        self._different += sum(bool(item.differs) for item in found)
+        self._differing += sum(item.differing or 0 for item in found)
 
+    def about(self, file: FileResult) -> dict[str, object]:
+        if not isinstance(file, FileDiff):
+            nothing = {"same": None, "other": None, "other_format": None, "other_bytes_in": 0, "only": None}
+            return {**nothing, "metadata": []}
+        return {
+            "same": file.same,
+            "other": file.other,
+            "other_format": file.other_format,
+            "other_bytes_in": file.other_bytes,
+            "only": file.only,
+            "metadata": [{"key": key, "a": a, "b": b} for key, a, b in file.keys],
+        }
 
-def _shown(tensor: TensorResult) -> dict[str, object]:
-    differs = tensor.differs if isinstance(tensor, TensorDiff) else ()
-    return {"differs": differs, **{name: getattr(tensor, name, None) for name in _VALUES}}
+    def shown(self, tensor: TensorResult) -> dict[str, object]:
+        differs = tensor.differs if isinstance(tensor, TensorDiff) else ()
+        return {"differs": differs, **{name: getattr(tensor, name, None) for name in _VALUES}}
 
+    def totals(self) -> dict[str, object]:
+        return {
+            "same": self._same == self._files,
+            "compared": self._compared,
+            "different": self._different,
+            "differing": self._differing,
+        }
 
-def table(run: RunResult, terminal: Terminal, *, verbose: bool) -> str:
-    """The report for people: what differs; with `verbose` every tensor."""
-    several = len(run.files) > 1
-    rows = [row for file in run.files for row in _rows(file, several, verbose)]
-    most = run.params.get("max")
-    shown = rows[:most] if isinstance(most, int) and not verbose else rows
-    closing = list(_closing(run))
-    if len(shown) < len(rows):
-        closing.append(f"{figures.counted(len(rows) - len(shown), 'more row')}: -v shows all")
-    return laid_out(run, _COLUMNS, shown, closing, terminal, verbose=verbose)
+    def settle(self, files: Sequence[FileResult], *, more: bool) -> Sequence[Column]:
+        return _COLUMNS
+
+    def rows(self, file: FileResult) -> Iterator[Row]:
+        for row in _rows(file, self._files > 1, self._verbose):
+            self._rows += 1
+            if self._most is None or self._rows <= self._most:
+                yield row
+
+    def closing(self, run: RunResult, tally: Tally) -> Iterator[str]:
+        """The keys of metadata that differ, then what it comes to."""
+        yield from self._keys
+        tensors = figures.counted(self._compared, "tensor")
+        told = (
+            f"{self._different} of {tensors} differ{'s' if self._compared == 1 else ''}"
+            if self._different
+            else f"{tensors}, none differs"
+            if self._compared
+            else "no tensors"
+        )
+        verdict = "different" if self._apart else "the same"
+        if tally.files > 1:
+            are = "are" if self._apart != 1 else "is"
+            verdict = f"{self._apart} of {figures.counted(tally.files, 'file')} {are} different"
+            verdict += f", {tally.failed} failed" * bool(tally.failed)
+        read = figures.size(tally.bytes_in + self._other_bytes)
+        yield f"{verdict}: {told}, {read}, {figures.duration(run.seconds)}"
+        if self._most is not None and self._rows > self._most:
+            yield f"{figures.counted(self._rows - self._most, 'more row')}: -v shows all"
 
 
 def _rows(file: FileResult, several: bool, verbose: bool) -> Iterator[Row]:
@@ -120,31 +158,6 @@ def _place(index: Index | None) -> Cell:
 
 def _blanks(number: int) -> tuple[Cell, ...]:
     return (Cell(NOTHING),) * number
-
-
-def _closing(run: RunResult) -> Iterator[str]:
-    """The keys of metadata that differ, then what it comes to."""
-    for file in run.files:
-        for key, a, b in file.keys if isinstance(file, FileDiff) else ():
-            yield f"metadata {key}: {_value(a)} | {_value(b)}"
-    found = [item for item in tensors_of(run) if isinstance(item, TensorDiff)]
-    different = sum(bool(item.differs) for item in found)
-    tensors = figures.counted(len(found), "tensor")
-    read = figures.size(sum(file.bytes_in + getattr(file, "other_bytes", 0) for file in run.files))
-    told = (
-        f"{different} of {tensors} differ{'s' if len(found) == 1 else ''}"
-        if different
-        else f"{tensors}, none differs"
-        if found
-        else "no tensors"
-    )
-    differ = any(isinstance(file, FileDiff) and not file.same for file in run.files)
-    verdict = "different" if differ else "the same"
-    if len(run.files) > 1:
-        apart = sum(isinstance(file, FileDiff) and not file.same for file in run.files)
-        verdict = f"{apart} of {figures.counted(len(run.files), 'file')} {'are' if apart != 1 else 'is'} different"
-        verdict += f", {run.failed} failed" * bool(run.failed)
-    yield f"{verdict}: {told}, {read}, {figures.duration(run.seconds)}"
 
 
 def _value(text: str | None) -> str:

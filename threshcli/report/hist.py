@@ -2,61 +2,113 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from threshcli.findings import Mark, TensorHist
-from threshcli.report import figures
+from threshcli.report import figures, looking
 from threshcli.report._bars import Glyphs, labels, length, offsets
 from threshcli.report.cuts import slots_of
-from threshcli.report.machine import render_look
+from threshcli.report.sheets import Buffered, Sheet, Write
+from threshcli.report.spool import Spool
 from threshcli.report.summary import brief
-from threshcli.report.table import folded, warning_lines
+from threshcli.report.table import folded, warned
+from threshcli.report.tally import Tally
 from threshcli.report.terminal import UNLIMITED, Style, Terminal
 from threshcli.report.texts import cells, pad, shorten
-from threshcli.report.totals import tensors_of
 from threshcli.results import FileResult, RunResult, TensorResult, ThresholdUsed
 
 _PIPED = 80  # columns of what has none
 _COMFORTABLE, _LEAST = 20, 6  # columns of bars, for which shares go, then counts
 
 
-def table(run: RunResult, terminal: Terminal, *, verbose: bool) -> str:
-    """The histograms one after another, an empty line between them."""
-    if run.params.get("ascii"):
-        terminal = replace(terminal, unicode=False, encoding="ascii")
-    found = [block for file in run.files for block in _blocks(file, run, terminal)]
-    more = sum(item.applied and not isinstance(item, TensorHist) for item in tensors_of(run))
-    below: list[tuple[str, Style]] = []
-    if more:
-        below.append((f"{figures.counted(more, 'more tensor')}: -v shows each, --tensor GLOB chooses", ""))
-    below += warning_lines(run, verbose)
-    if below:
-        found.append(list(folded(below, terminal)))
-    return "\n".join("".join(f"{line}\n" for line in block) for block in found)
+class Findings(looking.Findings):
+    """Edges and counts, and how many elements are kept and removed."""
+
+    def __init__(self, run: RunResult, each: bool) -> None:
+        super().__init__(run, each)
+        self._kept: int | None = None
+        self._removed: int | None = None
+
+    def add(self, file: FileResult) -> None:
+        super().add(file)
+        for item in file.tensors:
+            if isinstance(item, TensorHist) and item.kept is not None:
+                self._kept = (self._kept or 0) + item.kept
+                self._removed = (self._removed or 0) + (item.removed or 0)
+
+    def shown(self, tensor: TensorResult) -> dict[str, object]:
+        rows = tensor if isinstance(tensor, TensorHist) else None
+        used = [_stated(one) for one in slots_of(tensor)]
+        return {
+            "nan": tensor.nan,
+            "inf": tensor.inf,
+            "edges": rows.edges if rows else (),
+            "counts": rows.counts if rows else (),
+            "threshold": used[0] if len(used) == 1 else used or None,
+            "kept": tensor.kept,
+            "removed": rows.removed if rows else None,
+            "removed_counts": rows.removed_counts if rows else None,
+        }
+
+    def totals(self) -> dict[str, object]:
+        return {"kept": self._kept, "removed": self._removed}
+
+    def shows(self, write: Write, terminal: Terminal) -> Sheet:
+        return _Pictures(write, self.run, terminal, verbose=self.each)
 
 
-def document(run: RunResult) -> str:
-    """The same for programs: edges and counts, and how many elements are kept and removed."""
-    found = [item for item in tensors_of(run) if isinstance(item, TensorHist) and item.kept is not None]
-    totals = {"kept": sum(item.kept or 0 for item in found), "removed": sum(item.removed or 0 for item in found)}
-    return render_look(run, _shown, totals if found else dict.fromkeys(totals))
+class _Pictures(Sheet):
+    """The histograms one after another, an empty line between them. What failed waits for a file that did not: a
+    report of nothing but failures would say twice what is said of them anyway."""
 
+    def __init__(self, write: Write, run: RunResult, terminal: Terminal, *, verbose: bool) -> None:
+        super().__init__(write)
+        if run.params.get("ascii"):
+            terminal = replace(terminal, unicode=False, encoding="ascii")
+        self._run, self._terminal, self._verbose = run, terminal, verbose
+        self._text = Buffered(write)
+        self._waiting: Spool | None = Spool()
+        self._between, self._more = "", 0
 
-def _shown(item: TensorResult) -> dict[str, object]:
-    rows = item if isinstance(item, TensorHist) else None
-    used = [_stated(one) for one in slots_of(item)]
-    return {
-        "nan": item.nan,
-        "inf": item.inf,
-        "edges": rows.edges if rows else (),
-        "counts": rows.counts if rows else (),
-        "threshold": used[0] if len(used) == 1 else used or None,
-        "kept": item.kept,
-        "removed": rows.removed if rows else None,
-        "removed_counts": rows.removed_counts if rows else None,
-    }
+    def part(self, number: int, file: FileResult) -> FileResult:
+        return file
+
+    def take(self, part: FileResult) -> None:
+        self._more += sum(item.applied and not isinstance(item, TensorHist) for item in part.tensors)
+        blocks = _blocks(part, self._run, self._terminal)
+        text = "".join(line for block in blocks for line in self._spaced(block))
+        if part.status == "failed" and self._waiting is not None:
+            self._waiting.add(text)
+            return
+        self._begin()
+        self._text.add(text)
+
+    def _spaced(self, block: Iterable[str]) -> Iterator[str]:
+        yield self._between
+        self._between = "\n"
+        yield from (f"{line}\n" for line in block)
+
+    def _begin(self) -> None:
+        for text in self._waiting or ():
+            self._text.add(text)
+        if self._waiting is not None:
+            self._waiting.close()
+            self._waiting = None
+
+    def end(self, run: RunResult, tally: Tally, warnings: Spool) -> None:
+        if tally.status == "failed":
+            return
+        self._begin()
+        below: Iterable[tuple[str, Style]] = warned(warnings, warnings.count, self._verbose)
+        if self._more:
+            what = f"{figures.counted(self._more, 'more tensor')}: -v shows each, --tensor GLOB chooses"
+            below = chain([(what, "")], below)
+        if self._more or warnings.count:
+            for line in self._spaced(folded(below, self._terminal)):
+                self._text.add(line)
+        self._text.flush()
 
 
 def _stated(used: ThresholdUsed) -> dict[str, object]:

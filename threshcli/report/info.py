@@ -27,7 +27,7 @@ _COLUMNS = (
 )
 
 
-class Findings(looking.Findings):
+class Findings(looking.Listed):
     """Every tensor of every file with its shape, type, bytes and layout; then the metadata; then the totals."""
 
     def __init__(self, run: RunResult, each: bool) -> None:
@@ -40,7 +40,7 @@ class Findings(looking.Findings):
         self.elements += sum(item.elements for item in file.tensors)
         self._nbytes += sum(item.nbytes for item in file.tensors)
 
-    def settle(self, files: Sequence[FileResult]) -> Sequence[Column]:
+    def settle(self, files: Sequence[FileResult], *, more: bool) -> Sequence[Column]:
         return _COLUMNS
 
     def rows(self, file: FileResult) -> Iterator[Row]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 
 from threshcli.report import running
@@ -15,9 +15,9 @@ from threshcli.report.terminal import Terminal
 from threshcli.results import FileResult, RunResult, TensorResult
 
 
-class Findings(running.Shape):
-    """What a command has to tell: a table for people, fields for programs, and sums, to which each file is added before
-    it is told of. `run` is what is known before there are any, `each` asks for all that there is to tell."""
+class Findings(ABC):
+    """What a command has to tell: fields for programs, what people are shown, and sums, to which each file is added
+    before it is told of. `run` is what is known before there are any, `each` asks for all that there is to tell."""
 
     def __init__(self, run: RunResult, each: bool) -> None:
         self.run, self.each = run, each
@@ -37,6 +37,10 @@ class Findings(running.Shape):
     def about(self, file: FileResult) -> Mapping[str, object]:
         """The same of a file."""
         return {}
+
+    @abstractmethod
+    def shows(self, write: Write, terminal: Terminal) -> Sheet:
+        """The report for people."""
 
     @abstractmethod
     def totals(self) -> Mapping[str, object]:
@@ -67,10 +71,21 @@ class Findings(running.Shape):
         }
 
 
-class Table(running.Table):
+class Listed(Findings, running.Shape):
+    """What people are shown in a table."""
+
+    def __init__(self, run: RunResult, each: bool) -> None:
+        super().__init__(run, each)
+        self._verbose = each
+
+    def shows(self, write: Write, terminal: Terminal) -> Sheet:
+        return _Table(write, self.run, terminal, self, verbose=self._verbose)
+
+
+class _Table(running.Table):
     """The table for people."""
 
-    def __init__(self, write: Write, run: RunResult, terminal: Terminal, findings: Findings, *, verbose: bool) -> None:
+    def __init__(self, write: Write, run: RunResult, terminal: Terminal, findings: Listed, *, verbose: bool) -> None:
         super().__init__(write, run, terminal, findings, verbose=verbose)
         self._findings = findings
 

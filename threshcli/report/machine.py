@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from threshcli.report.document import document, line
 from threshcli.report.tally import Tally
 from threshcli.report.terminal import valid
-from threshcli.report.totals import tensors_of, warnings_of
+from threshcli.report.totals import warnings_of
 from threshcli.results import Failure, FileResult, RunResult, TensorResult, ThresholdUsed
 
 SCHEMA = "thresh.report/1"
@@ -38,34 +38,6 @@ def render_end(run: RunResult) -> str:
     report = _report(run)
     del report["files"]
     return line({"event": "end", **report})
-
-
-def render_look(
-    run: RunResult,
-    shown: Callable[[TensorResult], Mapping[str, object]],
-    totals: Mapping[str, object],
-    about: Callable[[FileResult], Mapping[str, object]] = lambda file: {},
-) -> str:
-    """What a command that looks at elements has found, indented, with a newline at the end: `shown` is what it tells of
-    a tensor beside what every header says, `about` of a file, `totals` of all of them."""
-    found = {
-        "schema": f"thresh.{run.command}/1",
-        "version": run.version,
-        "command": run.command,
-        "status": run.status,
-        "params": run.params,
-        "files": [{**looked_at(file, shown), **about(file)} for file in run.files],
-        "totals": {
-            "files": len(run.files),
-            "failed": run.failed,
-            "tensors": sum(item.applied for item in tensors_of(run)),
-            "elements": sum(item.elements for item in tensors_of(run) if item.applied),
-            **totals,
-            "seconds": run.seconds,
-        },
-        "warnings": warnings_of(run),
-    }
-    return "".join(document(found))
 
 
 def schema_text() -> str:

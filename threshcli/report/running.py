@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import chain
 
 from threshcli.report.grid import Column, Layout, Row, laid, render_grid, stacked
-from threshcli.report.sheets import Sheet, Write
+from threshcli.report.sheets import Buffered, Sheet, Write
 from threshcli.report.spool import Spool
 from threshcli.report.summary import Summary
 from threshcli.report.table import closing, folded, warned
@@ -17,7 +17,6 @@ from threshcli.report.terminal import Style, Terminal
 from threshcli.results import FileResult, RunResult
 
 _FIRST_FILES, _FIRST_TENSORS = 200, 2000  # of which all is kept
-_TOGETHER = 1 << 15  # characters that are written at once
 _EXPECTED = 99_999  # tensors, for which the row of totals has room
 
 
@@ -26,15 +25,19 @@ class Shape(ABC):
     in order."""
 
     @abstractmethod
-    def settle(self, files: Sequence[FileResult]) -> Sequence[Column]:
-        """The columns of a table that begins with these files."""
+    def settle(self, files: Sequence[FileResult], *, more: bool) -> Sequence[Column]:
+        """The columns of a table that begins with these files, and may have more."""
 
     @abstractmethod
     def rows(self, file: FileResult) -> Iterable[Row]:
         """The rows of a file."""
 
+    def is_summed(self, rows: Sequence[Row]) -> bool:
+        """Whether there is something to sum up below the only rows of a table."""
+        return sum(row.kind == "row" for row in rows) > 1
+
     def total(self, tally: Tally) -> Iterable[Row]:
-        """What stands below the rows, if there are several."""
+        """What stands below the rows then."""
         return ()
 
     def beneath(self, terminal: Terminal) -> Iterable[str]:
@@ -53,7 +56,7 @@ class Applied(Shape):
         self._run, self._verbose = run, verbose
         self.summary = Summary(run, verbose)
 
-    def settle(self, files: Sequence[FileResult]) -> Sequence[Column]:
+    def settle(self, files: Sequence[FileResult], *, more: bool) -> Sequence[Column]:
         self.summary = Summary(replace(self._run, files=tuple(files)), each=self._verbose)
         return self.summary.columns
 
@@ -73,11 +76,10 @@ class Table(Sheet):
 
     def __init__(self, write: Write, run: RunResult, terminal: Terminal, shape: Shape, *, verbose: bool) -> None:
         super().__init__(write)
+        self._text = Buffered(write)
         self._run, self._terminal, self._shape, self._verbose = run, terminal, shape, verbose
         self._first: list[FileResult] = []
         self._tensors = 0
-        self._waiting: list[str] = []
-        self._size = 0
         self._columns: Sequence[Column] = ()
         self._layout: Layout | None = None
 
@@ -86,9 +88,9 @@ class Table(Sheet):
 
     def take(self, part: FileResult | str) -> None:
         if isinstance(part, str):
-            self._add(part)
+            self._text.add(part)
         elif self._columns:
-            self._add(self._rows(self._shape.rows(part)))
+            self._text.add(self._rows(self._shape.rows(part)))
         else:
             self._first.append(part)
             self._tensors += len(part.tensors)
@@ -98,7 +100,7 @@ class Table(Sheet):
     def _begin(self) -> None:
         """Settle how the table looks, and write what there is of it. Files of which nothing is shown do not settle it:
         the next ones do."""
-        columns = self._shape.settle(self._first)
+        columns = self._shape.settle(self._first, more=True)
         rows = [row for file in self._first for row in self._shape.rows(file)]
         known = Tally.of_run(replace(self._run, files=tuple(self._first)))
         self._first.clear()
@@ -108,20 +110,8 @@ class Table(Sheet):
         last = self._shape.total(known._replace(tensors=_EXPECTED))
         self._columns, self._layout = columns, laid(columns, [*rows, *last], self._terminal)
         if self._layout is not None:
-            self._add("".join(f"{line}\n" for line in self._layout.head()))
-        self._add(self._rows(rows))
-
-    def _add(self, text: str) -> None:
-        """Write text some time: a call of the system for each row of thousands takes as long as making it."""
-        self._waiting.append(text)
-        self._size += len(text)
-        if self._size >= _TOGETHER:
-            self._flush()
-
-    def _flush(self) -> None:
-        self._write("".join(self._waiting))
-        self._waiting.clear()
-        self._size = 0
+            self._text.add("".join(f"{line}\n" for line in self._layout.head()))
+        self._text.add(self._rows(rows))
 
     def _rows(self, rows: Iterable[Row]) -> str:
         if self._layout is None:
@@ -132,17 +122,17 @@ class Table(Sheet):
 
     def end(self, run: RunResult, tally: Tally, warnings: Spool) -> None:
         if self._columns:
-            self._add(self._rows(self._shape.total(tally)))
+            self._text.add(self._rows(self._shape.total(tally)))
         elif tally.status == "failed":  # a table of nothing but failures would say twice what is said of them anyway
             return
         else:
-            columns = self._shape.settle(self._first)
+            columns = self._shape.settle(self._first, more=False)
             rows = [row for file in self._first for row in self._shape.rows(file)]
-            if sum(row.kind == "row" for row in rows) > 1:
+            if self._shape.is_summed(rows):
                 rows += self._shape.total(tally)
-            self._add("".join(f"{line}\n" for line in render_grid(columns, rows, self._terminal)) if rows else "")
+            self._text.add("".join(f"{line}\n" for line in render_grid(columns, rows, self._terminal)) if rows else "")
         texts: Iterator[tuple[str, Style]] = ((text, "") for text in self._shape.closing(run, tally))
         last = folded(chain(texts, warned(warnings, warnings.count, self._verbose)), self._terminal)
         for line in chain(self._shape.beneath(self._terminal), last):
-            self._add(line + "\n")
-        self._flush()
+            self._text.add(line + "\n")
+        self._text.flush()

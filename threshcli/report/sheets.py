@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
-from threshcli.report import STREAMED, Kind
+from threshcli.report import LOOKING, Kind
 from threshcli.report.spool import Spool
 from threshcli.report.tally import Tally
 from threshcli.report.terminal import Terminal
@@ -20,6 +20,28 @@ from threshcli.report.totals import warnings_of
 from threshcli.results import FileResult, RunResult
 
 Write = Callable[[str], object]
+_TOGETHER = 1 << 15  # characters that are written at once
+
+
+class Buffered:
+    """Writes texts some time: a call of the system for each row of thousands takes as long as making it."""
+
+    def __init__(self, write: Write) -> None:
+        self._write = write
+        self._waiting: list[str] = []
+        self._size = 0
+
+    def add(self, text: str) -> None:
+        self._waiting.append(text)
+        self._size += len(text)
+        if self._size >= _TOGETHER:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        self._write("".join(self._waiting))
+        self._waiting.clear()
+        self._size = 0
 
 
 class Sheet(ABC):
@@ -45,13 +67,11 @@ def sheet(kind: Kind, write: Write, run: RunResult, terminal: Terminal, *, verbo
     """The report of a kind; `run` is what is known of the run before it begins."""
     if kind == "none":
         return None
-    if run.command in STREAMED:
+    if run.command in LOOKING:
         from threshcli.report import looking
 
         findings: looking.Findings = importlib.import_module(f"threshcli.report.{run.command}").Findings(run, verbose)
-        if kind == "table":
-            return looking.Table(write, run, terminal, findings, verbose=verbose)
-        return looking.Document(write, findings)
+        return findings.shows(write, terminal) if kind == "table" else looking.Document(write, findings)
     if kind == "table":
         from threshcli.report.running import Applied, Table
 

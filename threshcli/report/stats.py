@@ -73,7 +73,7 @@ def _joined(choose: Callable[[Scalar, Scalar], Scalar], first: Scalar | None, se
     return second if first is None else first if second is None else choose(first, second)
 
 
-class Findings(looking.Findings):
+class Findings(looking.Listed):
     """What `stats` tells of files."""
 
     def __init__(self, run: RunResult, each: bool) -> None:
@@ -96,13 +96,13 @@ class Findings(looking.Findings):
         names = ("zeros", "nan", "inf", "min", "max", "norm1", "norm2", "norm_max")
         return {name: getattr(self._sums, name) for name in names}
 
-    def settle(self, files: Sequence[FileResult]) -> Sequence[Column]:
+    def settle(self, files: Sequence[FileResult], *, more: bool) -> Sequence[Column]:
         tensors = [item for file in files for item in file.tensors]
         found = [item for item in tensors if isinstance(item, TensorStats)]
         self.each = self.each or self._tensors <= MOST_TENSORS
         self._unsound = any(item.nan or item.inf for item in found)
         self._percentiles = [text for text, _ in found[0].percentiles] if found else []
-        self._notes = any(file.status == "failed" for file in files) or len(found) < len(tensors)
+        self._notes = more or any(file.status == "failed" for file in files) or len(found) < len(tensors)
         return self._columns()
 
     def _columns(self) -> tuple[Column, ...]:

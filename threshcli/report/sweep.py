@@ -3,88 +3,99 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Self
 
 from threshcli.findings import SweepRow, TensorSweep
-from threshcli.report import figures
+from threshcli.report import figures, looking
 from threshcli.report.figures import NOTHING
 from threshcli.report.grid import Cell, Column, Row
-from threshcli.report.machine import render_look
 from threshcli.report.summary import MOST_TENSORS, brief, label
-from threshcli.report.table import laid_out
-from threshcli.report.terminal import Style, Terminal
-from threshcli.report.totals import tensors_of
+from threshcli.report.tally import Tally
+from threshcli.report.terminal import Style
 from threshcli.results import FileResult, RunResult, Scalar, TensorResult
 
 _OPERATORS = {"gt": ">", "ge": ">="}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Sums:
-    """What one threshold would do to those tensors that have it."""
+    """What one threshold would do to those tensors that have it; one that is `shared` by all of them was asked for so
+    many elements once."""
 
     spec: str
-    values: tuple[Scalar, ...]
-    tensors: int
-    elements: int
-    kept: int
-    energy_share: float | None
-    zeros_after: int
-    asked: int | None
-    tied: int | None
-    reasons: tuple[str, ...]
+    shared: bool = False
+    low: Scalar | None = None
+    high: Scalar | None = None
+    tensors: int = 0
+    elements: int = 0
+    kept: int = 0
+    zeros_after: int = 0
+    asked: int | None = None
+    tied: int | None = None
+    reasons: dict[str, None] = field(default_factory=dict)
+    """Why others have it not."""
+    _energy: float = 0.0
+    _energy_kept: float = 0.0
+    _share: float | None = None
+
+    def add(self, item: TensorSweep, row: SweepRow) -> None:
+        """One more tensor."""
+        if row.reason is not None:
+            self.reasons[row.reason] = None
+            return
+        if row.value is not None:
+            self.low = row.value if self.low is None else min(self.low, row.value)
+            self.high = row.value if self.high is None else max(self.high, row.value)
+        self.tensors += 1
+        self.elements += item.elements
+        self.kept += row.kept or 0
+        self.zeros_after += row.zeros_after or 0
+        self.asked, self.tied = self._ranked(self.asked, row.asked), self._ranked(self.tied, row.tied)
+        self._energy += item.energy
+        self._energy_kept += row.energy or 0.0
+        self._share = row.energy_share
+
+    def _ranked(self, before: int | None, more: int | None) -> int | None:
+        return more if before is None else before if more is None or self.shared else before + more
+
+    @property
+    def energy_share(self) -> float | None:
+        """The share of the sum of squares of all; that of one tensor is known better than the sums, which may
+        overflow."""
+        if self.tensors == 1:
+            return self._share
+        return self._energy_kept / self._energy if 0 < self._energy < math.inf else None
+
+
+@dataclass(slots=True)
+class _Several:
+    """What thresholds would do to several tensors."""
+
+    shared: bool = False
+    tensors: int = 0
+    elements: int = 0
+    zeros: int = 0
+    nan: int = 0
+    sums: list[_Sums] = field(default_factory=list)
 
     @classmethod
-    def of(cls, rows: Sequence[tuple[TensorSweep, SweepRow]], *, shared: bool = False) -> Self:
-        """The rows of one threshold; one that is `shared` by all tensors was asked for so many elements once."""
-        having = [(item, row) for item, row in rows if row.reason is None]
-        asked = [row.asked for _, row in having if row.asked is not None]
-        tied = [row.tied for _, row in having if row.tied is not None]
-        return cls(
-            spec=rows[0][1].spec,
-            values=tuple(row.value for _, row in having if row.value is not None),
-            tensors=len(having),
-            elements=sum(item.elements for item, _ in having),
-            kept=sum(row.kept or 0 for _, row in having),
-            energy_share=_energy_share(having),
-            zeros_after=sum(row.zeros_after or 0 for _, row in having),
-            asked=sum(asked[:1] if shared else asked) if asked else None,
-            tied=sum(tied[:1] if shared else tied) if tied else None,
-            reasons=tuple(dict.fromkeys(row.reason for _, row in rows if row.reason is not None)),
-        )
+    def of(cls, tensors: Iterable[TensorSweep]) -> Self:
+        found = cls()
+        for item in tensors:
+            found.add(item)
+        return found
 
-
-def _energy_share(rows: Sequence[tuple[TensorSweep, SweepRow]]) -> float | None:
-    """The share of the sum of squares of all; that of one tensor is known better than the sums, which may overflow."""
-    if len(rows) == 1:
-        return rows[0][1].energy_share
-    whole = sum(item.energy for item, _ in rows)
-    return sum(row.energy or 0.0 for _, row in rows) / whole if 0 < whole < math.inf else None
-
-
-def _summed(tensors: Sequence[TensorSweep], *, shared: bool) -> list[_Sums]:
-    """The sums of tensors, threshold by threshold."""
-    rows = zip(*([(item, row) for row in item.rows] for item in tensors), strict=True)
-    return [_Sums.of(several, shared=shared) for several in rows]
-
-
-def _shared(run: RunResult) -> bool:
-    return run.params.get("scope") == "global"
-
-
-def document(run: RunResult) -> str:
-    """The report for programs, thresh.sweep/1."""
-    sums = _summed([item for item in tensors_of(run) if isinstance(item, TensorSweep)], shared=_shared(run))
-    return render_look(run, _shown, {"rows": [_sums_shown(item) for item in sums]})
-
-
-def _shown(tensor: TensorResult) -> dict[str, object]:
-    if not isinstance(tensor, TensorSweep):
-        return {"nan": None, "zeros": None, "energy": None, "rows": []}
-    rows = [_row_shown(row, tensor.elements) for row in tensor.rows]
-    return {"nan": tensor.nan, "zeros": tensor.zeros, "energy": tensor.energy, "rows": rows}
+    def add(self, item: TensorSweep) -> None:
+        """One more tensor, of which the same thresholds were tried."""
+        self.tensors += 1
+        self.elements += item.elements
+        self.zeros += item.zeros
+        self.nan += item.nan or 0
+        self.sums = self.sums or [_Sums(row.spec, self.shared) for row in item.rows]
+        for sums, row in zip(self.sums, item.rows, strict=True):
+            sums.add(item, row)
 
 
 def _row_shown(row: SweepRow, elements: int) -> dict[str, object]:
@@ -113,24 +124,41 @@ def _sums_shown(sums: _Sums) -> dict[str, object]:
     }
 
 
-def table(run: RunResult, terminal: Terminal, *, verbose: bool) -> str:
-    """The report for people."""
-    shape = _Table(run, verbose)
-    return laid_out(run, shape.columns(), list(shape.rows()), shape.closing(), terminal, verbose=verbose)
-
-
-class _Table:
-    """The table of a run, before it is laid out; `each` asks for every tensor however many there are."""
+class Findings(looking.Listed):
+    """What each threshold would keep: a block a tensor, or a file where there are many tensors, and one for all."""
 
     def __init__(self, run: RunResult, each: bool) -> None:
-        self._run = run
-        self._found = [item for item in tensors_of(run) if isinstance(item, TensorSweep)]
-        self._each = each or sum(len(file.tensors) for file in run.files) <= MOST_TENSORS
-        rows = [row for item in self._found for row in item.rows]
-        self._ranked = any(row.asked is not None for row in rows)
-        self._notes = any(row.reason is not None for row in rows)
+        super().__init__(run, each)
+        self._all = _Several(shared=run.params.get("scope") == "global")
+        self._files = self._tensors = 0
+        self._each, self._by_file = each, True
+        self._ranked = self._notes = False
 
-    def columns(self) -> tuple[Column, ...]:
+    def add(self, file: FileResult) -> None:
+        super().add(file)
+        self._files += 1
+        self._tensors += len(file.tensors)
+        for item in file.tensors:
+            if isinstance(item, TensorSweep):
+                self._all.add(item)
+
+    def shown(self, tensor: TensorResult) -> dict[str, object]:
+        if not isinstance(tensor, TensorSweep):
+            return {"nan": None, "zeros": None, "energy": None, "rows": []}
+        rows = [_row_shown(row, tensor.elements) for row in tensor.rows]
+        return {"nan": tensor.nan, "zeros": tensor.zeros, "energy": tensor.energy, "rows": rows}
+
+    def totals(self) -> dict[str, object]:
+        return {"rows": [_sums_shown(item) for item in self._all.sums]}
+
+    def settle(self, files: Sequence[FileResult], *, more: bool) -> Sequence[Column]:
+        self._each = self._verbose or self._tensors <= MOST_TENSORS
+        self._by_file = self._files <= MOST_TENSORS
+        self._ranked = any(item.asked is not None for item in self._all.sums)
+        self._notes = more or any(item.reasons for item in self._all.sums)
+        return self._columns()
+
+    def _columns(self) -> tuple[Column, ...]:
         """The least important go first where there is no room."""
         asked = (
             Column(title="ASKED", short="ASKED", right=True, importance=3),
@@ -147,41 +175,37 @@ class _Table:
             *([Column(title="NOTE", short="NOTE", folds=True, least=12, importance=2)] if self._notes else []),
         )
 
-    def rows(self) -> Iterator[Row]:
-        """A block a tensor, or a file where there are many tensors; a block for all of them last."""
-        for file in self._run.files:
-            yield from self._file(file)
-        if len(self._found) > 1:
-            elements = sum(item.elements for item in self._found)
-            name = f"TOTAL of {figures.counted(len(self._found), 'tensor')}, {figures.counted(elements, 'element')}"
-            yield from self._block(name, self._found, "bold", shared=_shared(self._run))
-
-    def _file(self, file: FileResult) -> Iterator[Row]:
+    def rows(self, file: FileResult) -> Iterator[Row]:
         found = [item for item in file.tensors if isinstance(item, TensorSweep)]
         if file.status == "failed":
             yield Row((Cell(f"{file.input}: failed, {brief(file)}"),), "red", "heading")
         elif not self._each:
-            if len(self._run.files) <= MOST_TENSORS and found:
-                yield from self._block(f"{file.input}: {figures.counted(len(found), 'tensor')}", found)
+            if self._by_file and found:
+                yield from self._block(f"{file.input}: {figures.counted(len(found), 'tensor')}", _Several.of(found))
         else:
             for tensor in file.tensors:
                 name = label(file) if len(file.tensors) == 1 else f"{file.input}::{tensor.name}"
                 name = f"{name}  {figures.shape(tensor.shape)} {tensor.dtype}"
                 if isinstance(tensor, TensorSweep):
-                    yield from self._block(name, [tensor])
+                    yield from self._block(name, _Several.of([tensor]))
                 else:
                     yield Row((Cell(f"{name}: {tensor.reason or ''}"),), "dim", "heading")
 
-    def _block(
-        self, name: str, tensors: Sequence[TensorSweep], style: Style = "", *, shared: bool = False
-    ) -> Iterator[Row]:
-        elements, zeros = sum(item.elements for item in tensors), sum(item.zeros for item in tensors)
-        nan = sum(item.nan or 0 for item in tensors)
-        known = f", {figures.count(nan)} NaN" if nan else ""
-        about = f"{figures.percent(zeros, elements)} zero{known}" if elements else "no elements"
+    def is_summed(self, rows: Sequence[Row]) -> bool:
+        return self._all.tensors > 1
+
+    def total(self, tally: Tally) -> Iterator[Row]:
+        if self._all.tensors > 1:
+            tensors, elements = (self._all.tensors, "tensor"), (self._all.elements, "element")
+            name = f"TOTAL of {figures.counted(*tensors)}, {figures.counted(*elements)}"
+            yield from self._block(name, self._all, "bold")
+
+    def _block(self, name: str, several: _Several, style: Style = "") -> Iterator[Row]:
+        known = f", {figures.count(several.nan)} NaN" if several.nan else ""
+        about = f"{figures.percent(several.zeros, several.elements)} zero{known}" if several.elements else "no elements"
         yield Row((Cell(f"{name}, {about}"),), style, "heading")
-        for sums in _summed(tensors, shared=shared):
-            yield Row(self._cells(sums, len(tensors)), "" if sums.tensors else "dim")
+        for sums in several.sums:
+            yield Row(self._cells(sums, several.tensors), "" if sums.tensors else "dim")
 
     def _cells(self, sums: _Sums, tensors: int) -> tuple[Cell, ...]:
         some = bool(sums.tensors)
@@ -191,7 +215,7 @@ class _Table:
             note = f"of {figures.counted(sums.tensors, 'tensor')}: {note}"
         return (
             Cell(f"  {sums.spec}"),
-            _values(sums.values),
+            _values(sums),
             _count(sums.kept if some else None),
             Cell(figures.percent(sums.kept, sums.elements)),
             *counts,
@@ -200,12 +224,11 @@ class _Table:
             *([Cell(note, fold="end")] if self._notes else []),
         )
 
-    def closing(self) -> Iterator[str]:
+    def closing(self, run: RunResult, tally: Tally) -> Iterator[str]:
         """The comparison, what was looked at, and what it took."""
-        run = self._run
         left = "|x|" if run.params.get("magnitude") else "x"
         operator = _OPERATORS.get(str(run.params.get("compare")), "")
-        tensors, files = figures.counted(len(self._found), "tensor"), figures.counted(len(run.files), "file")
+        tensors, files = figures.counted(self._all.tensors, "tensor"), figures.counted(tally.files, "file")
         scope = f"scope {run.params.get('scope')}"
         yield f"kept: {left} {operator} T, {scope}, {tensors} in {files}, {figures.duration(run.seconds)}"
         if not self._each:
@@ -216,10 +239,10 @@ def _count(value: int | None) -> Cell:
     return Cell(NOTHING if value is None else figures.count(value))
 
 
-def _values(values: Sequence[Scalar]) -> Cell:
-    if not values:
+def _values(sums: _Sums) -> Cell:
+    if sums.low is None or sums.high is None:
         return Cell(NOTHING)
-    low, high = _text(min(values)), _text(max(values))
+    low, high = _text(sums.low), _text(sums.high)
     return Cell(low) if low == high else Cell(low, joint="..", after=high)
 
 
