@@ -95,6 +95,28 @@ def test_a_pattern_that_matches_nothing_is_an_error(files: Path) -> None:
     assert told(second) == {"v": None}
 
 
+@pytest.mark.parametrize("command", ["stats", "check", "info"])
+def test_a_pattern_may_match_one_of_many_names_in_any_file(command: str, tmp_path: Path) -> None:
+    """Though only some of the names are kept, to say what there is."""
+    many = {f"layer.{number:04}": np.zeros(1, "f4") for number in range(1200)}
+    save_file(many, tmp_path / "a.safetensors")
+    save_file({**many, "last": np.zeros(1, "f4")}, tmp_path / "b.safetensors")
+    given = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    for name in ("last", "layer.1199"):
+        assert thresh(command, *given, "-k", name).status == 0
+    refused(thresh(command, *given, "-k", "last", "-x", "lost"), 2, "no tensor matches 'lost'")
+
+
+def test_what_there_is_to_note_of_a_file_is_told_to_those_who_ask_for_all(tmp_path: Path) -> None:
+    """Below the table, of each file."""
+    save_file({"a": np.ones(2, "f4")}, tmp_path / "x.safetensors")
+    index = tmp_path / "x.safetensors.index.json"
+    index.write_text('{"metadata": {}, "weight_map": {"a": "x.safetensors"}}')
+    noted = f"{index}: 1 names in 1 shards"
+    assert noted in thresh("check", index, "-v").out.replace("\n", " ")
+    assert "names in" not in thresh("check", index).out
+
+
 def test_stored_checksums_are_compared(files: Path) -> None:
     """Nobody else does, when only some tensors are read; what is not looked at need not be sound."""
     raw = (files / "m.pt").read_bytes()

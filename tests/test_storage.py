@@ -212,3 +212,18 @@ def test_turns_are_a_courtesy(lacking: bool, tmp_path: Path, monkeypatch: pytest
     target.commit()
     assert (tmp_path / "y").read_bytes() == b"abcd"
     assert listed(Path("/dev/fd")) == before
+
+
+def test_what_goes_wrong_in_turn_is_told_as_elsewhere(tmp_path: Path) -> None:
+    """And the turn is over."""
+    turn = InTurn(str(tmp_path / "y"))
+    for _ in range(2):
+        with pytest.raises(OutputError, match="cannot be written: No space left"), turn:
+            raise OSError(errno.ENOSPC, "No space left on device")
+    process, told = _enters(turn)
+    try:
+        assert select.select([told], [], [], 30)[0] == [told]
+    finally:
+        _end(process)
+        turn.close()
+        os.close(told)

@@ -220,3 +220,20 @@ def test_what_is_planned_once_is_what_each_is_planned(recipe: dict[str, Any], to
     assert [item.name for item in found] == names
     for number, (name, entry) in enumerate(zip(names, request.entries_for(names), strict=True)):
         assert found[number] == _plan_tensor(request, entry, Place("x", contents, number, name), kind, maps, {})
+
+
+def test_tensors_of_one_shape_that_lie_in_another_order_are_planned_apart(tmp_path: Path) -> None:
+    """Or one would be read as the other."""
+    import torch
+
+    square = torch.arange(9.0).reshape(3, 3)
+    given = {"a": square, "b": square.clone().t(), "c": square + 1, "d": torch.arange(18.0).reshape(3, 6)[:, ::2]}
+    torch.save(given, tmp_path / "x.pt")
+    for name in ("y.pt", "y.safetensors"):
+        ran = thresh("variable", "-t", 3, tmp_path / "x.pt", "-o", tmp_path / name)
+        assert ran.status == 0, ran.err
+    from safetensors.torch import load_file
+
+    for found in (torch.load(tmp_path / "y.pt"), load_file(tmp_path / "y.safetensors")):
+        for name, data in given.items():
+            assert torch.equal(found[name], torch.where(data > 3, data, 0))
