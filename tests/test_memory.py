@@ -92,6 +92,15 @@ def test_memory_does_not_grow_with_the_number_of_files_that_are_looked_at(
     assert many < few + 4500, "KiB"
 
 
+@pytest.mark.parametrize("told", ["--verbose", "--json", "--quiet"])
+def test_memory_does_not_grow_with_the_number_of_files_whose_thresholds_are_worked_out(
+    told: str, listing: Callable[[int], Path]
+) -> None:
+    """The same of thresholds, and of what there is to warn of."""
+    few, many = (peak("solve", "-t", "p50", told, "--files-from", listing(count)) for count in (FEW, MANY))
+    assert many < few + 4500, "KiB"
+
+
 def test_memory_does_not_grow_with_the_number_of_files_that_are_compared(tmp_path: Path) -> None:
     """The same of two folders: there is little more than the names of the files in both."""
     for folder, shift in (("a", 0), ("b", 1)):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from threshcli.report.document import Items, document, pieces, together
+from threshcli.report.document import Items, document, line, line_in_pieces, pieces, together
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20)
@@ -48,6 +49,14 @@ def test_items_that_wait_stand_where_others_would(many: int) -> None:
     whole = {"first": 1, "items": [inner | {"c": [1]}] * many, "last": 2}
     assert "".join(document(whole | {"items": items})) == json.dumps(whole, indent=2) + "\n"
     items.close()
+
+
+@pytest.mark.parametrize("many", [0, 1, 3])
+def test_a_line_is_made_item_by_item_where_there_are_many(many: int) -> None:
+    """And is the line of the whole."""
+    items = [{"b": [number, math.inf]} for number in range(many)]
+    whole = {"a": 1, "items": items, "last": {"c": "\udcff"}}
+    assert "".join(line_in_pieces(whole | {"items": iter(items)})) == line(whole)
 
 
 def test_texts_are_joined_up_to_a_size() -> None:

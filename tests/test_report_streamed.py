@@ -52,6 +52,20 @@ def test_a_report_made_file_by_file_is_the_report_of_the_whole(name: str, kind: 
     assert streamed(result, kind) == ("" if kind == "table" and result.status == "failed" else expected)
 
 
+@pytest.mark.parametrize("kind", ["json", "ndjson"])
+def test_a_file_of_many_tensors_is_told_of_in_pieces(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which say the same, and of which none is as long as the whole."""
+    many = file("m.safetensors", *(tensor(f"w{number}") for number in range(1000)), warnings=("odd",))
+    result = made(file("a.npy", tensor()), many)
+    assert streamed(result, kind) == render(result, kind, Terminal(), verbose=False)
+    texts: list[str] = []
+    one = sheet(kind, texts.append, result, Terminal(), verbose=False)
+    assert one is not None
+    one.take(one.part(0, many))
+    one.end(result, Tally.of_run(result), Spool())
+    assert max(map(len, texts)) < sum(map(len, texts)) / 4
+
+
 def test_long_tables_are_laid_out_by_their_first_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """And say the same where rows are alike; a long name pushes its own row."""
     monkeypatch.setattr("threshcli.report.running._FIRST_FILES", 30)

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 from tests import reference
 from tests.harness import listed, refused, thresh
 from tests.strategies import FLOATS, codes
-from threshcli.cli.solve import shortest
+from threshcli.cli._bare import shortest
 from threshcli.dtypes import BFLOAT16, DTYPES, FLOAT16, FLOAT32, FLOAT64, INT64, UINT8, DType
 from threshcli.report.machine import schema_text
 from threshcli.spec import Number

@@ -40,10 +40,10 @@ class Reporting:
     """How a call is reported: what is printed, what goes to a file, and which conditions are not to hold."""
 
     printed: Kind
-    path: str | None
-    filed: Kind
-    conditions: tuple[Condition, ...]
-    verbose: bool
+    path: str | None = None
+    filed: Kind = "none"
+    conditions: tuple[Condition, ...] = ()
+    verbose: bool = False
     each: bool = False
     """Whether a table has a row for every tensor: where that is asked, and where a recipe is only tried."""
 

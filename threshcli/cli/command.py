@@ -8,12 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from threshcli import report
 from threshcli.cli import options
 from threshcli.cli._inputs import INPUTS, inputs_of, parameters, with_parameters
 from threshcli.cli._rules import rule_parameters
 from threshcli.cli.batch import Reporting, calling
-from threshcli.cli.failures import tell_failures
 from threshcli.cli.outside import Outside
 from threshcli.errors import UsageError
 from threshcli.packings.base import Given
@@ -21,9 +19,6 @@ from threshcli.plan.asking import DECIDING, request_of
 from threshcli.plan.index import members
 from threshcli.plan.names import Job, Names
 from threshcli.plan.request import Request
-from threshcli.report import Kind
-from threshcli.report.terminal import Color
-from threshcli.results import RunResult
 from threshcli.rules.base import Rule
 
 
@@ -164,15 +159,3 @@ def _total(jobs: Sequence[Job]) -> int:
         except (OSError, ValueError):
             continue
     return total
-
-
-def conclude(result: RunResult, kind: Kind, outside: Outside, color: Color, verbose: bool) -> int:
-    """Report, say what failed last, and return the exit status of the whole call. A table of nothing but failures
-    would say it twice."""
-    if kind != "table" or result.status != "failed":
-        outside.print(report.render(result, kind, outside.terminal(color), verbose))
-    if kind == "none":
-        for path, text in [(item.input, text) for item in result.files for text in item.warnings]:
-            outside.warn(f"{path}: {text}")
-    failures = [(item.input, item.error) for item in result.files if item.error is not None]
-    return tell_failures(failures, len(result.files), outside)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
 from dataclasses import replace
-from fractions import Fraction
-from pathlib import PurePath
 from typing import Annotated, Any
 
 import typer
 
 from threshcli.cli import _looking, options
+from threshcli.cli._bare import Bare
 from threshcli.cli._inputs import takes_files
-from threshcli.cli.command import conclude, telling
+from threshcli.cli.batch import Call, Reporting
+from threshcli.cli.command import telling
 from threshcli.cli.outside import Outside
-from threshcli.dtypes import DTYPES, FLOAT64, DType
+from threshcli.dtypes import FLOAT64
 from threshcli.errors import UsageError
 from threshcli.plan.asking import axes_of, fitting, jobs_of
 from threshcli.plan.inputs import Inputs
@@ -23,9 +23,8 @@ from threshcli.plan.names import Names
 from threshcli.plan.request import Request
 from threshcli.plan.selection import Selection
 from threshcli.report import Kind
-from threshcli.report.terminal import safe
-from threshcli.results import RunResult, Scalar, TensorResult, ThresholdUsed
-from threshcli.spec import Number, parse_size
+from threshcli.report.sheets import sheet
+from threshcli.spec import parse_size
 
 _Threshold = Annotated[
     str | None,
@@ -109,13 +108,16 @@ def _run(given: dict[str, Any], outside: Outside) -> int:
     jobs, told = request.names.jobs(inputs), telling(outside, request.names)
     from threshcli.executors.local import Executor
 
-    result = Executor(request, solve_only=given["output"] is None, part=inputs.is_part, stdout=outside.write).run(jobs)
+    executor = Executor(request, solve_only=given["output"] is None, part=inputs.is_part, stdout=outside.write)
+    began, run = time.perf_counter(), executor.about()
     if given["magnitude"]:
-        result = replace(result, params={**result.params, "magnitude": True})
-    if given["quiet"] and not given["json"]:
-        told.print("".join(f"{line}\n" for line in bare(result)))
+        run = replace(run, params={**run.params, "magnitude": True})
     kind: Kind = "json" if given["json"] else _looking.kind_of(given)  # -q asks for bare numbers
-    return conclude(result, kind, told, given["color"], given["verbose"])
+    shown = sheet(kind, told.print, run, told.terminal(given["color"]), verbose=given["verbose"])
+    call = Call(Reporting(printed=kind), told, [shown or Bare(told.print)])
+    for one in executor.each(jobs, call.tell):
+        call.take(one)
+    return call.end(replace(run, seconds=time.perf_counter() - began))
 
 
 def _request(given: dict[str, Any]) -> Request:
@@ -150,44 +152,3 @@ def _request(given: dict[str, Any]) -> Request:
         jobs=jobs_of(given["jobs"]),
         max_memory=parse_size(given["max_memory"]),
     )
-
-
-def bare(result: RunResult) -> Iterator[str]:
-    """A line a tensor: its threshold; with its name before it where there are several, and the file's where there are
-    several of those. All lines have as many columns: of files that hold a tensor each their names suffice."""
-    told = [(file, item) for file in result.files for item in file.tensors if item.threshold is not None]
-    found = [(file, item) for file, item in told if not _is_map(item)]
-    alone, one_file = len(found) == 1, len(result.files) == 1
-    named = any(len(file.tensors) > 1 for file in result.files)
-    known = Counter(PurePath(file.input).name for file in result.files)
-    for file, item in found:
-        short = PurePath(file.input).name
-        only = short if known[short] == 1 else file.input
-        labels = () if alone else (item.name,) if one_file else (file.input, item.name) if named else (only,)
-        yield "\t".join((*map(safe, labels), ",".join(_texts(item))))
-
-
-def _is_map(item: TensorResult) -> bool:
-    """Whether the threshold is another for each element."""
-    used = item.threshold
-    return isinstance(used, ThresholdUsed) and used.value is None and used.values is None and used.min is not None
-
-
-def _texts(item: TensorResult) -> Iterator[str]:
-    used = item.threshold if isinstance(item.threshold, tuple) else (item.threshold,)
-    for one in used:
-        if isinstance(one, ThresholdUsed):
-            values = one.values if one.values is not None else (one.value,)
-            yield from ("nan" if value is None else shortest(value, DTYPES[item.dtype].compared) for value in values)
-
-
-def shortest(value: Scalar, dtype: DType) -> str:
-    """The shortest decimal text that is the same threshold for elements of `dtype`."""
-    if isinstance(value, int) or value in (float("inf"), float("-inf")):
-        return str(value)
-    compared = dtype if dtype.is_float and dtype.value(dtype.key(Fraction(value))) == value else FLOAT64
-    wanted = compared.key(Fraction(value))
-    texts = (f"{value:.{digits}g}" for digits in range(1, 18))
-    found = next((text for text in texts if compared.key(Number.parse(text).value) == wanted), repr(value))
-    whole = f"{value:.0f}"  # 448 rather than 4.5e+02
-    return whole if len(whole) <= len(found) and float(whole) == value else found

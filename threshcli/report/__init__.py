@@ -24,10 +24,6 @@ def render(run: RunResult, kind: Kind, terminal: Terminal, verbose: bool) -> str
         return rendered(run, kind, terminal, verbose=verbose)
     match kind:
         case "table":
-            if run.command == "solve":
-                from threshcli.report.solve import render_solve
-
-                return render_solve(run, terminal, verbose=verbose)
             from threshcli.report.table import render_table
 
             return render_table(run, terminal, verbose=verbose)

@@ -114,6 +114,23 @@ def line(value: Mapping[str, object]) -> str:
     return json.dumps(_plain(value), allow_nan=False) + "\n"
 
 
+def line_in_pieces(value: Mapping[str, object]) -> Iterator[str]:
+    """The same of an object of which a value may be an iterator: an array, of which the items are asked for one by
+    one."""
+    before = "{"
+    for key, item in value.items():
+        yield before + _key(key)
+        if isinstance(item, Iterator):
+            yield "["
+            for number, one in enumerate(item):
+                yield (", " if number else "") + json.dumps(_plain(one), allow_nan=False)
+            yield "]"
+        else:
+            yield json.dumps(_plain(item), allow_nan=False)
+        before = ", "
+    yield "}\n"
+
+
 def _plain(value: object) -> object:
     """`value` in JSON's own terms."""
     match value:

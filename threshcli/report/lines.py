@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from threshcli.report.document import Items, document, line, pieces, text, together
+from threshcli.report.document import Items, document, line_in_pieces, pieces, text, together
 from threshcli.report.machine import around, file_fields, recipe, render_event, tensor_fields
 from threshcli.report.sheets import Sheet, Write
 from threshcli.report.spool import Spool
 from threshcli.report.tally import Tally
-from threshcli.report.terminal import valid
 from threshcli.report.tsv import head, lines
 from threshcli.results import FileResult, RunResult
 
@@ -29,7 +27,7 @@ class Json(Sheet):
         return file if len(file.tensors) > _MANY else text(file_fields(file), Items.indent)
 
     def take(self, part: FileResult | str) -> None:
-        self._files.add((part,) if isinstance(part, str) else _in_pieces(part))
+        self._files.add((part,) if isinstance(part, str) else pieces(_one_by_one(part), Items.indent))
 
     def end(self, run: RunResult, tally: Tally, warnings: Spool) -> None:
         for piece in render_around(run, tally, self._files, warnings):
@@ -40,11 +38,16 @@ class Json(Sheet):
 class Ndjson(Sheet):
     """A line a file as it ends."""
 
-    def part(self, number: int, file: FileResult) -> str:
-        return render_event(file, number)
+    def part(self, number: int, file: FileResult) -> tuple[int, FileResult] | str:
+        return (number, file) if len(file.tensors) > _MANY else render_event(file, number)
 
-    def take(self, part: str) -> None:
-        self._write(part)
+    def take(self, part: tuple[int, FileResult] | str) -> None:
+        if isinstance(part, str):
+            self._write(part)
+            return
+        number, file = part
+        for piece in together(line_in_pieces({"event": "file", "index": number, **_one_by_one(file)})):
+            self._write(piece)
 
     def end(self, run: RunResult, tally: Tally, warnings: Spool) -> None:
         for piece in together(render_last(run, tally, warnings)):
@@ -70,10 +73,9 @@ class Tsv(Sheet):
             self._write(head())
 
 
-def _in_pieces(file: FileResult) -> Iterator[str]:
-    """A file as it stands in the document of a run, tensor by tensor."""
-    fields = file_fields(replace(file, tensors=())) | {"tensors": map(tensor_fields, file.tensors)}
-    return pieces(fields, Items.indent)
+def _one_by_one(file: FileResult) -> dict[str, object]:
+    """A file as it stands in the report of a run, of which the tensors are made as they are asked for."""
+    return file_fields(replace(file, tensors=())) | {"tensors": map(tensor_fields, file.tensors)}
 
 
 def render_around(run: RunResult, tally: Tally, files: Items, warnings: Iterable[str]) -> Iterator[str]:
@@ -86,7 +88,4 @@ def render_around(run: RunResult, tally: Tally, files: Items, warnings: Iterable
 
 def render_last(run: RunResult, tally: Tally, warnings: Iterable[str]) -> Iterator[str]:
     """`render_end`, in pieces."""
-    yield line({"event": "end", **around(run, tally), "warnings": []}).removesuffix("]}\n")
-    for number, warning in enumerate(warnings):
-        yield (", " if number else "") + json.dumps(valid(warning))
-    yield "]" + line(recipe(run)).replace("{", ", ", 1) if run.recipe is not None else "]}\n"
+    return line_in_pieces({"event": "end", **around(run, tally), "warnings": iter(warnings), **recipe(run)})

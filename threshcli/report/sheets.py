@@ -75,6 +75,10 @@ def sheet(kind: Kind, write: Write, run: RunResult, terminal: Terminal, *, verbo
     if kind == "table":
         from threshcli.report.running import Applied, Table
 
+        if run.command == "solve":
+            from threshcli.report.solve import Solved
+
+            return Table(write, run, terminal, Solved(run), verbose=verbose)
         return Table(write, run, terminal, Applied(run, verbose), verbose=verbose)
     from threshcli.report.lines import Json, Ndjson, Tsv
 

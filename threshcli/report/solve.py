@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from threshcli.report import cuts, figures
 from threshcli.report.figures import NOTHING
 from threshcli.report.grid import Cell, Column, Row
+from threshcli.report.running import Shape
 from threshcli.report.summary import brief, label
-from threshcli.report.table import laid_out
-from threshcli.report.terminal import Terminal
+from threshcli.report.tally import Tally
 from threshcli.results import FileResult, RunResult, Scalar, TensorResult, ThresholdUsed
 
 _MOST = 5
@@ -27,12 +27,21 @@ _COLUMNS = (
 )
 
 
-def render_solve(run: RunResult, terminal: Terminal, *, verbose: bool) -> str:
+class Solved(Shape):
     """A row for each tensor that has a threshold."""
-    rows = [row for file in run.files for row in _rows(file)]
-    spec, scope = run.params.get("threshold"), run.params.get("scope")
-    what = f"{spec} of {'|x|' if run.params.get('magnitude') else 'x'}, scope {scope}, {figures.duration(run.seconds)}"
-    return laid_out(run, _COLUMNS, rows, [what], terminal, verbose=verbose)
+
+    def __init__(self, run: RunResult) -> None:
+        spec, scope = run.params.get("threshold"), run.params.get("scope")
+        self._what = f"{spec} of {'|x|' if run.params.get('magnitude') else 'x'}, scope {scope}"
+
+    def settle(self, files: Sequence[FileResult], *, more: bool) -> Sequence[Column]:
+        return _COLUMNS
+
+    def rows(self, file: FileResult) -> Iterator[Row]:
+        return _rows(file)
+
+    def closing(self, run: RunResult, tally: Tally) -> Iterator[str]:
+        yield f"{self._what}, {figures.duration(run.seconds)}"
 
 
 def _rows(file: FileResult) -> Iterator[Row]:
