@@ -101,6 +101,13 @@ def test_memory_does_not_grow_with_the_number_of_files_whose_thresholds_are_work
     assert many < few + 4500, "KiB"
 
 
+def test_of_each_file_that_shares_a_threshold_there_is_little(listing: Callable[[int], Path]) -> None:
+    """What says where its elements are, and what was found; no plan, which is made again when its turn comes."""
+    words = ("solve", "-t", "p50", "--scope", "global", "--quiet", "--files-from")
+    few, many = (peak(*words, listing(count)) for count in (FEW, MANY))
+    assert many < few + 5800, "KiB"
+
+
 def test_memory_does_not_grow_with_the_number_of_files_that_are_compared(tmp_path: Path) -> None:
     """The same of two folders: there is little more than the names of the files in both."""
     for folder, shift in (("a", 0), ("b", 1)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
@@ -30,6 +30,14 @@ class Planned(NamedTuple):
         return [item for plan in self.plan.tensors for item in plan.steps if item.applied and item.step is step]
 
 
+class Share(NamedTuple):
+    """A tensor that has thresholds together with others: the number of its file, its place there, and its elements."""
+
+    file: int
+    place: int
+    piece: Piece
+
+
 @dataclass(frozen=True, slots=True)
 class Solver:
     """Works out the thresholds of one step, wherever it is applied. The desk looks at the elements that it asks for."""
@@ -46,7 +54,8 @@ class Solver:
             return {}
         scope = self.step.fit.scope
         if scope.kind == "file":
-            return self.together([planned], "the file")[0]
+            shared = self.together(list(self.shares(0, planned)), "the file")
+            return {place: bound for _, found in shared for place, bound in found.items()}
         known: dict[tuple[int, str], Fixed | Spread] = {}
         for item in planned.of(self.step):
             piece = self._piece(planned, item)
@@ -54,21 +63,27 @@ class Solver:
                 found: Mapping[str, Fixed | Spread] = self._along(item, piece, scope.axis % len(item.tensor.shape))
             else:
                 answers = self._answers(Population([piece]), f"tensor {item.name!r}")
-                found = {slot: self._fixed(slot, answer, 0, item) for slot, answer in answers.items()}
+                found = {slot: self._fixed(slot, answer, 0, piece) for slot, answer in answers.items()}
             known |= {(item.out.source, self.step.prefix + slot): bound for slot, bound in found.items()}
         return known
 
-    def together(self, files: Sequence[Planned], who: str = "all inputs together") -> list[Known]:
-        """The thresholds of files that share one population, a mapping for each."""
-        items = [(number, item) for number, planned in enumerate(files) for item in planned.of(self.step)]
-        population = Population([self._piece(files[number], item) for number, item in items])
+    def shares(self, number: int, planned: Planned) -> Iterator[Share]:
+        """The tensors of the `number`-th file that the step is applied to."""
+        return (Share(number, item.out.source, self._piece(planned, item)) for item in planned.of(self.step))
+
+    def together(self, shares: Sequence[Share], who: str) -> Iterator[tuple[int, Mapping[tuple[int, str], Fixed]]]:
+        """The thresholds of tensors that are one population: of each the number of its file, and what it has there."""
+        population = Population([share.piece for share in shares])
         answers = self._answers(population, who)
-        known: list[dict[tuple[int, str], Fixed | Spread]] = [{} for _ in files]
-        for index, (number, item) in enumerate(items):
-            for slot, answer in answers.items():
-                share = self._fixed(slot, answer, population.start(index), item)
-                known[number][item.out.source, self.step.prefix + slot] = share
-        return list(known)
+        for index, share in enumerate(shares):
+            start = population.start(index)
+            yield (
+                share.file,
+                {
+                    (share.place, self.step.prefix + slot): self._fixed(slot, answer, start, share.piece)
+                    for slot, answer in answers.items()
+                },
+            )
 
     @property
     def _sources(self) -> dict[str, Worked]:
@@ -89,17 +104,17 @@ class Solver:
         texts = ["without its zeros"] * fit.ignore_zero + ["inside of the mask"] * (fit.mask is not None)
         return " ".join((who, *texts))
 
-    def _fixed(self, slot: str, answer: Answer, start: int, item: TensorPlan) -> Fixed:
+    def _fixed(self, slot: str, answer: Answer, start: int, piece: Piece) -> Fixed:
         """The share of one tensor, which begins at position `start` of the population, in an answer."""
         spec = self._sources[slot].text
-        answer = inside(answer, item.view.elements, start)
+        answer = inside(answer, piece.view.elements, start)
         return Fixed(spec, answer.values[0], answer.above, answer)
 
     def _along(self, item: TensorPlan, piece: Piece, axis: int) -> dict[str, Fixed | Spread]:
         """A threshold for each index along an axis; one that is nobody's where a tensor has no elements, since it may
         have any number of indices."""
         if not piece.view.elements:
-            return {slot: self._fixed(slot, nobody(source), 0, item) for slot, source in self._sources.items()}
+            return {slot: self._fixed(slot, nobody(source), 0, piece) for slot, source in self._sources.items()}
         count = item.tensor.shape[axis]
         fit, size = self.step.fit, piece.view.elements // count
         terms = fit.terms(self.step.rule.magnitude)

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 
 from threshcli.engine.maps import MapSources
-from threshcli.engine.solving import Planned, Solver
+from threshcli.engine.solving import Planned, Share, Solver
 from threshcli.engine.studying import Desk
 from threshcli.errors import InputError, ThreshError
 from threshcli.plan.files import FilePlan, plan_file
@@ -15,7 +15,7 @@ from threshcli.plan.fit import Scope
 from threshcli.plan.names import Job, parts
 from threshcli.plan.opening import tensor_file
 from threshcli.plan.request import Request
-from threshcli.plan.sharing import check_shared
+from threshcli.plan.sharing import Sharing
 from threshcli.plan.tensors import Known
 from threshcli.storage import local
 from threshcli.thresholds.base import Fixed, Mapped, Maps, Spread
@@ -39,7 +39,8 @@ class Fitting:
     request: Request
     desk: Desk
     maps: Maps
-    _shared: dict[Number, tuple[FilePlan, Known]] = field(default_factory=dict)
+    _shared: dict[Number, tuple[tuple[int, ...], Known]] = field(default_factory=dict)
+    """The fingerprint and the thresholds of each file that shares some; it is planned again when its turn comes."""
     _held: dict[str, local.Source] = field(default_factory=dict)
 
     @property
@@ -68,8 +69,10 @@ class Fitting:
     ) -> None:
         """Work out what several inputs share; the first that cannot be read ends that, since without it every threshold
         would be another."""
-        planned = []
-        for job in jobs.values():
+        solvers = list(self._solvers(wanted))
+        shares: list[list[Share]] = [[] for _ in solvers]
+        fingerprints, sharing = [], Sharing(self.request, "global")
+        for place, job in enumerate(jobs.values()):
             reading = Job(job.input, None, None, job.whole)  # what becomes of outputs is settled when their turn comes
             with ExitStack() as closing:
                 try:
@@ -78,19 +81,22 @@ class Fitting:
                 except ThreshError as error:
                     error.located(job.input)
                     raise
-                planned.append(Planned(plan, source.path))
+                for solver, own in zip(solvers, shares, strict=True):
+                    own.extend(solver.shares(place, Planned(plan, source.path)))
+                sharing.add(plan.tensors)
+                fingerprints.append(plan.fingerprint)
                 if source.path != job.input:  # a pipe can be read once: its copy is kept
                     self._held[job.input] = source
                     stack.push(closing.pop_all())
         if wanted is _together:  # that of one file is checked by its plan
-            check_shared(self.request, "global", [item for each in planned for item in each.plan.tensors])
-        known: list[dict[tuple[int, str], Fixed | Spread | Mapped]] = [{} for _ in planned]
-        for solver in self._solvers(wanted):
-            for own, part in zip(known, solver.together(planned, who), strict=True):
-                own.update(part)
-        for number, item, found in zip(jobs, planned, known, strict=True):
+            sharing.check()
+        known: list[dict[tuple[int, str], Fixed | Spread | Mapped]] = [{} for _ in fingerprints]
+        for solver, several in zip(solvers, shares, strict=True):
+            for place, found in solver.together(several, who):
+                known[place].update(found)
+        for number, fingerprint, one in zip(jobs, fingerprints, known, strict=True):
             before = self._shared.get(number)
-            self._shared[number] = item.plan, {**(before[1] if before else {}), **found}
+            self._shared[number] = fingerprint, {**(before[1] if before else {}), **one}
 
     def source(self, job: Job) -> AbstractContextManager[local.Source]:
         """An input; of a pipe the copy, if there is one."""
@@ -112,8 +118,8 @@ class Fitting:
         them."""
         found: dict[tuple[int, str], Fixed | Spread | Mapped] = {}
         if number in self._shared:
-            before, known = self._shared.pop(number)
-            if before.fingerprint != plan.fingerprint:
+            fingerprint, known = self._shared.pop(number)
+            if fingerprint != plan.fingerprint:
                 raise InputError("has changed since the thresholds were worked out", hint="run the command again")
             found |= known
         planned = Planned(plan, source.path)
