@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from threshcli.report.document import Items, document, line, line_in_pieces, pieces, together
+from threshcli.report.document import Items, document, line, line_in_pieces, pieces
+from threshcli.report.sheets import Buffered
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20)
@@ -62,6 +63,7 @@ def test_a_line_is_made_item_by_item_where_there_are_many(many: int) -> None:
 def test_texts_are_joined_up_to_a_size() -> None:
     """None is lost, and none waits for more than there is room for."""
     texts = ["x" * 1000] * 100
-    found = list(together(texts))
+    found: list[str] = []
+    Buffered(found.append).all(texts)
     assert "".join(found) == "".join(texts)
     assert 1 < len(found) < 10

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -46,7 +46,7 @@ class Pair(NamedTuple):
     b: str | None
 
 
-def paired(a: Sequence[Input], b: Sequence[Input]) -> list[Pair]:
+def paired(a: Iterable[Input], b: Iterable[Input]) -> list[Pair]:
     """The files of two folders, by their paths below them: those of the first in order, then what is only in the
     second."""
     left, right = ({item.rel: item.path for item in files} for files in (a, b))

@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import NamedTuple, TypeVar, overload
+from typing import NamedTuple, TypeVar
 
 from threshcli import containers
 from threshcli.errors import InputError, UsageError
@@ -36,7 +36,7 @@ class Input(NamedTuple):
     rel: str
 
 
-class Files(Sequence[Input]):
+class Files:
     """Inputs in order. Of each there is its path and how much of that leads to the folder that it was found in: those
     of a batch are many."""
 
@@ -58,19 +58,12 @@ class Files(Sequence[Input]):
     def __len__(self) -> int:
         return len(self.paths)
 
-    @overload
-    def __getitem__(self, at: int) -> Input: ...
-
-    @overload
-    def __getitem__(self, at: slice) -> Files: ...
-
-    def __getitem__(self, at: int | slice) -> Input | Files:
-        if isinstance(at, slice):
-            part = Files()
-            part.paths, part._below = self.paths[at], self._below[at]
-            return part
+    def __getitem__(self, at: int) -> Input:
         path, below = self.paths[at], self._below[at]
         return Input(path, path[below:] if below else confined(path))
+
+    def __iter__(self) -> Iterator[Input]:
+        return map(self.__getitem__, range(len(self)))
 
 
 class Shard(NamedTuple):

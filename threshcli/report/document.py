@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import chain
 
+from threshcli.report.sheets import Buffered
 from threshcli.report.spool import Spool
 from threshcli.report.terminal import valid
 
 _STEP = "  "
-_TOGETHER = 1 << 15  # characters
 
 
 class Items:
@@ -31,8 +31,7 @@ class Items:
 
     def add(self, texts: Iterable[str]) -> None:
         """One more item, in pieces."""
-        for piece in together(chain((f"{self._between}\n{self.indent}",), texts)):
-            self._spool.add(piece)
+        Buffered(self._spool.add).all(chain((f"{self._between}\n{self.indent}",), texts))
         self._between = ","
 
     def __iter__(self) -> Iterator[str]:
@@ -89,18 +88,6 @@ def _enclosed(brackets: str, items: list[str], indent: str) -> str:
         return brackets
     between = f"\n{indent}{_STEP}"
     return f"{brackets[0]}{between}{f',{between}'.join(items)}\n{indent}{brackets[1]}"
-
-
-def together(texts: Iterable[str]) -> Iterator[str]:
-    """The same texts, some at once: a call of the system for each of thousands takes as long as making it."""
-    waiting, size = list[str](), 0
-    for one in texts:
-        waiting.append(one)
-        size += len(one)
-        if size >= _TOGETHER:
-            yield "".join(waiting)
-            waiting, size = [], 0
-    yield "".join(waiting)
 
 
 @lru_cache(maxsize=256)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from threshcli.report.document import Items, document, line_in_pieces, pieces, text, together
+from threshcli.report.document import Items, document, line_in_pieces, pieces, text
 from threshcli.report.machine import around, file_fields, recipe, render_event, tensor_fields
-from threshcli.report.sheets import Sheet, Write
+from threshcli.report.sheets import Buffered, Sheet, Write
 from threshcli.report.spool import Spool
 from threshcli.report.tally import Tally
 from threshcli.report.tsv import head, lines
@@ -30,8 +30,7 @@ class Json(Sheet):
         self._files.add((part,) if isinstance(part, str) else pieces(_one_by_one(part), Items.indent))
 
     def end(self, run: RunResult, tally: Tally, warnings: Spool) -> None:
-        for piece in render_around(run, tally, self._files, warnings):
-            self._write(piece)
+        Buffered(self._write).all(render_around(run, tally, self._files, warnings))
         self._files.close()
 
 
@@ -46,12 +45,10 @@ class Ndjson(Sheet):
             self._write(part)
             return
         number, file = part
-        for piece in together(line_in_pieces({"event": "file", "index": number, **_one_by_one(file)})):
-            self._write(piece)
+        Buffered(self._write).all(line_in_pieces({"event": "file", "index": number, **_one_by_one(file)}))
 
     def end(self, run: RunResult, tally: Tally, warnings: Spool) -> None:
-        for piece in together(render_last(run, tally, warnings)):
-            self._write(piece)
+        Buffered(self._write).all(render_last(run, tally, warnings))
 
 
 class Tsv(Sheet):
@@ -83,7 +80,7 @@ def render_around(run: RunResult, tally: Tally, files: Items, warnings: Iterable
     report = around(run, tally)
     totals = report.pop("totals")
     report |= {"files": files, "totals": totals, "warnings": iter(warnings), **recipe(run)}
-    return together(document(report))
+    return document(report)
 
 
 def render_last(run: RunResult, tally: Tally, warnings: Iterable[str]) -> Iterator[str]:

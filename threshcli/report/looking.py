@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 
 from threshcli.report import running
-from threshcli.report.document import Items, document, text, together
+from threshcli.report.document import Items, document, text
 from threshcli.report.machine import looked_at
-from threshcli.report.sheets import Sheet, Write
+from threshcli.report.sheets import Buffered, Sheet, Write
 from threshcli.report.spool import Spool
 from threshcli.report.tally import Tally
 from threshcli.report.terminal import Terminal
@@ -114,6 +114,5 @@ class Document(Sheet):
 
     def end(self, run: RunResult, tally: Tally, warnings: Spool) -> None:
         found = self._findings.document(run, tally, self._files, iter(warnings))
-        for piece in together(document(found)):
-            self._write(piece)
+        Buffered(self._write).all(document(found))
         self._files.close()

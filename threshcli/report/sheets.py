@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from threshcli.report import LOOKING, Kind
@@ -36,6 +36,12 @@ class Buffered:
         self._size += len(text)
         if self._size >= _TOGETHER:
             self.flush()
+
+    def all(self, texts: Iterable[str]) -> None:
+        """Write these, with all that waits."""
+        for text in texts:
+            self.add(text)
+        self.flush()
 
     def flush(self) -> None:
         """Write what waits."""
