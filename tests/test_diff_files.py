@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from tests.harness import refused, thresh
+from tests.reports import render
 from tests.test_diff import document
 from tests.test_report_examples import UNHURRIED, anything, check_lines, failed, run, terminals
 from tests.test_report_machine import parsed, validator
-from threshcli.report import render
 from threshcli.report.terminal import Terminal
 from threshcli.results import FileResult, RunResult
 from threshcli.verdicts import FileDiff, TensorDiff

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.reports import render
 from tests.test_report_examples import UNHURRIED, anything, check_lines, failed, run, terminals
 from tests.test_report_machine import parsed, validator
-from threshcli.report import render
 from threshcli.report.terminal import Terminal
 from threshcli.results import FileResult, RunResult, TensorResult
 from threshcli.verdicts import FileCheck, TensorCheck

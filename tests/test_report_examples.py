@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from threshcli.report import Kind, render
+from tests.reports import render
+from threshcli.report import Kind
 from threshcli.report.terminal import Terminal
 from threshcli.report.texts import cells
 from threshcli.results import Failure, FileResult, RunResult, TensorResult, ThresholdUsed

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.reports import render
 from tests.test_report_examples import ANSI, UNHURRIED, anything, check_lines, failed, file, run, terminals
 from tests.test_report_machine import parsed
 from threshcli.findings import Mark, TensorHist
-from threshcli.report import render
 from threshcli.report._bars import ASCII, Glyphs, labels, length, offsets
 from threshcli.report.terminal import Terminal
 from threshcli.results import FileResult, RunResult, TensorResult, ThresholdUsed

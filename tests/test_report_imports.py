@@ -9,14 +9,20 @@ import pytest
 
 HEAVY = ("rich", "numpy", "torch", "typer")
 SMALL_RUN = """
-from threshcli.report import render
+from threshcli.report.sheets import sheet
+from threshcli.report.spool import Spool
+from threshcli.report.tally import Tally
 from threshcli.report.terminal import Terminal
 from threshcli.results import FileResult, RunResult, TensorResult
 tensor = TensorResult(name="w", shape=(3,), dtype="float32", out_dtype="float32", applied=True, elements=3)
 file = FileResult(input="a.npy", output="b.npy", status="written", tensors=(tensor,))
 run = RunResult(version="1", command="variable", operator="x > T", params={}, device="cpu", files=(file,), seconds=1.0)
 for kind in ("table", "json", "ndjson", "tsv"):
-    assert render(run, kind, Terminal(is_terminal=True, width=80, colour=True), False)
+    texts = []
+    one = sheet(kind, texts.append, run, Terminal(is_terminal=True, width=80, colour=True), verbose=False)
+    one.take(one.part(0, file))
+    one.end(run, Tally.of_run(run), Spool())
+    assert "".join(texts)
 """
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.reports import render
 from tests.test_report_examples import UNRUN, failed, file, run, tensor
-from threshcli.report import render
 from threshcli.report.terminal import Terminal
 from threshcli.results import FileResult, RunResult, TensorResult
 

@@ -14,11 +14,10 @@ import jsonschema
 import pytest
 from hypothesis import given
 
+from tests.reports import render, render_end, render_json, render_tsv
 from tests.test_report_examples import EXAMPLES, UNHURRIED, copied, decided, failed, file, run, runs, tensor
-from threshcli.report import render
-from threshcli.report.machine import render_end, render_event, render_json, schema_text
+from threshcli.report.machine import render_event, schema_text
 from threshcli.report.terminal import Terminal
-from threshcli.report.tsv import render_tsv
 from threshcli.results import RunResult, ThresholdUsed
 
 AWKWARD = "a\tb\nc\\d\x1b[31m\u202eé\udcff"

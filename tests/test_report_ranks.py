@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from tests.reports import render_table, rows_of
 from threshcli.report.summary import Summary
-from threshcli.report.table import render_table
 from threshcli.report.terminal import Terminal
 from threshcli.results import FileResult, RunResult, TensorResult, ThresholdUsed
 
@@ -40,7 +40,7 @@ def asked(found: RunResult) -> list[str]:
     """The column, row by row; headings have none."""
     summary = Summary(found)
     place = [column.title for column in summary.columns].index("ASKED -> KEPT")
-    return [row.cells[place].plain for row in summary.rows if len(row.cells) > 1]
+    return [row.cells[place].plain for row in rows_of(summary) if len(row.cells) > 1]
 
 
 def test_each_tensor_is_asked_for_its_own() -> None:

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.reports import render
 from tests.test_report_examples import UNHURRIED, anything, check_lines, failed, file, run, terminals
 from tests.test_report_machine import parsed, validator
 from threshcli.findings import TensorStats
-from threshcli.report import render
 from threshcli.report.terminal import Terminal
 from threshcli.results import FileResult, RunResult, Scalar, TensorResult
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from tests.reports import render, rows_of
 from tests.test_report_examples import EXAMPLES, failed, file, tensor
 from tests.test_report_examples import run as made
 from threshcli.errors import OutputError
 from threshcli.findings import SweepRow, TensorHist, TensorStats, TensorSweep
-from threshcli.report import render
 from threshcli.report.grid import Layout, laid
 from threshcli.report.sheets import sheet
 from threshcli.report.spool import Spool
@@ -196,7 +196,7 @@ def test_a_row_is_the_same_whatever_rows_there_were_before(
     ]
     files = [file(f"{n:03}.npy", kinds[n * n % len(kinds)], output=f"out/{n:03}.npy") for n in range(60)]
     summary = Summary(made(*files))
-    layout = laid(summary.columns, summary.rows, Terminal(colour=colour))
+    layout = laid(summary.columns, rows_of(summary), Terminal(colour=colour))
     assert layout is not None
     for item in files:
         (row,) = Summary(summary.run).of(item)

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.reports import render
 from tests.test_report_examples import UNHURRIED, anything, check_lines, failed, file, run, terminals
 from tests.test_report_machine import parsed, validator
 from tests.test_report_stats import copied
 from threshcli.findings import SweepRow, TensorSweep
-from threshcli.report import render
 from threshcli.report.terminal import Terminal
 from threshcli.results import FileResult, RunResult
 

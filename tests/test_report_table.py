@@ -6,9 +6,9 @@ import math
 
 import pytest
 
+from tests.reports import render_table
 from tests.test_report_examples import ANSI, EXAMPLES, checkpoint, copied, failed, file, run, tensor
 from threshcli.report.cuts import describe
-from threshcli.report.table import render_table
 from threshcli.report.terminal import Terminal
 from threshcli.results import RunResult, ThresholdUsed
 

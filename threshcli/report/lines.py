@@ -84,5 +84,5 @@ def render_around(run: RunResult, tally: Tally, files: Items, warnings: Iterable
 
 
 def render_last(run: RunResult, tally: Tally, warnings: Iterable[str]) -> Iterator[str]:
-    """`render_end`, in pieces."""
+    """The last line: the report without its files, in pieces."""
     return line_in_pieces({"event": "end", **around(run, tally), "warnings": iter(warnings), **recipe(run)})

@@ -11,10 +11,9 @@ import base64
 import os
 from collections.abc import Callable, Mapping
 
-from threshcli.report.document import document, line
+from threshcli.report.document import line
 from threshcli.report.tally import Tally
 from threshcli.report.terminal import valid
-from threshcli.report.totals import warnings_of
 from threshcli.results import Failure, FileResult, RunResult, TensorResult, ThresholdUsed
 
 SCHEMA = "thresh.report/1"
@@ -23,21 +22,9 @@ _COUNTS = ("elements", "selected", "kept", "changed", "zeros_before", "zeros_aft
 _VALUES = ("min", "max", "mean", "norm_before", "norm_after")
 
 
-def render_json(run: RunResult) -> str:
-    """The report of a run, indented, with a newline at the end."""
-    return "".join(document(_report(run)))
-
-
 def render_event(file: FileResult, index: int) -> str:
     """One line of NDJSON for a file that has ended, the `index`-th of the run from 0."""
     return line({"event": "file", "index": index, **file_fields(file)})
-
-
-def render_end(run: RunResult) -> str:
-    """The last line of NDJSON: the report without its files."""
-    report = _report(run)
-    del report["files"]
-    return line({"event": "end", **report})
 
 
 def schema_text() -> str:
@@ -45,13 +32,6 @@ def schema_text() -> str:
     from importlib import resources  # late: only documentation and tests ask for it
 
     return resources.files(__package__).joinpath("schema.json").read_text(encoding="utf-8")
-
-
-def _report(run: RunResult) -> dict[str, object]:
-    report = around(run, Tally.of_run(run))
-    totals = report.pop("totals")
-    files = [file_fields(file) for file in run.files]
-    return {**report, "files": files, "totals": totals, "warnings": warnings_of(run), **recipe(run)}
 
 
 def recipe(run: RunResult) -> dict[str, object]:

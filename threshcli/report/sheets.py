@@ -16,7 +16,6 @@ from threshcli.report import LOOKING, Kind
 from threshcli.report.spool import Spool
 from threshcli.report.tally import Tally
 from threshcli.report.terminal import Terminal
-from threshcli.report.totals import warnings_of
 from threshcli.results import FileResult, RunResult
 
 Write = Callable[[str], object]
@@ -90,16 +89,3 @@ def sheet(kind: Kind, write: Write, run: RunResult, terminal: Terminal, *, verbo
 
     kinds: dict[str, type[Json | Ndjson | Tsv]] = {"json": Json, "ndjson": Ndjson, "tsv": Tsv}
     return kinds[kind](write)
-
-
-def rendered(run: RunResult, kind: Kind, terminal: Terminal, *, verbose: bool) -> str:
-    """The report of a run that is over."""
-    texts, warnings = list[str](), Spool()
-    one = sheet(kind, texts.append, run, terminal, verbose=verbose)
-    for text in warnings_of(run):
-        warnings.add(text)
-    if one is not None:
-        for number, file in enumerate(run.files):
-            one.take(one.part(number, file))
-        one.end(run, Tally.of_run(run), warnings)
-    return "".join(texts)

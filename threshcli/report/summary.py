@@ -97,14 +97,6 @@ class Summary:
             Column(title="OUTPUT", short="OUTPUT", folds=True, least=12, importance=2),
         )
 
-    @cached_property
-    def rows(self) -> list[Row]:
-        """The rows of all files; the totals last where there is more than one."""
-        rows = [row for file in self.run.files for row in self.of(file)]
-        if sum(row.kind == "row" for row in rows) > 1:
-            rows.append(self.total(Tally.of_run(self.run)))
-        return rows
-
     def total(self, tally: Tally) -> Row:
         """The row of totals."""
         ranks = tally.asked(self.run.params.get("scope"))

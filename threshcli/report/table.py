@@ -2,43 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from threshcli.report import figures
-from threshcli.report.grid import Column, Row, render_grid
-from threshcli.report.summary import Summary
 from threshcli.report.tally import Tally
 from threshcli.report.terminal import Style, Terminal
 from threshcli.report.texts import wrap
-from threshcli.report.totals import warnings_of
 from threshcli.results import FileStatus, RunResult
 
 _MOST_WARNINGS = 20
 _SHORTEST = 1e-6  # seconds that a speed can be told of
 _STATES: tuple[FileStatus, ...] = ("written", "dry-run", "skipped", "failed", "not-done")
-
-
-def render_table(run: RunResult, terminal: Terminal, *, verbose: bool, tally: Tally | None = None) -> str:
-    """The table of a run and the lines below it; a row a file where there are many tensors, unless `verbose`."""
-    summary = Summary(run, verbose)
-    below = closing(run, tally or Tally.of_run(run), norms=summary.norms, per_tensor=summary.per_tensor)
-    return laid_out(run, summary.columns, summary.rows, below, terminal, verbose=verbose)
-
-
-def laid_out(
-    run: RunResult,
-    columns: Sequence[Column],
-    rows: Sequence[Row],
-    closing: Iterable[str],
-    terminal: Terminal,
-    *,
-    verbose: bool,
-) -> str:
-    """A table, if there are rows, the lines that close it, and what the run warns of."""
-    lines = render_grid(columns, rows, terminal) if rows else []
-    below: list[tuple[str, Style]] = [(text, "") for text in closing]
-    return "".join(f"{line}\n" for line in [*lines, *folded([*below, *warning_lines(run, verbose)], terminal)])
 
 
 def folded(texts: Iterable[tuple[str, Style]], terminal: Terminal) -> Iterator[str]:
@@ -48,14 +23,8 @@ def folded(texts: Iterable[tuple[str, Style]], terminal: Terminal) -> Iterator[s
             yield terminal.paint(line, style)
 
 
-def warning_lines(run: RunResult, verbose: bool) -> list[tuple[str, Style]]:
-    """A line a warning; only the first of very many."""
-    found = warnings_of(run)
-    return list(warned(found, len(found), verbose))
-
-
 def warned(found: Iterable[str], many: int, verbose: bool) -> Iterator[tuple[str, Style]]:
-    """The same of so many warnings."""
+    """A line a warning, of so many; only the first of very many."""
     most = many if verbose else _MOST_WARNINGS
     for text in islice(found, most):
         yield f"warning: {text}", "yellow"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from threshcli.report.cuts import slots_of
 from threshcli.report.terminal import safe
-from threshcli.results import FileResult, RunResult, TensorResult, ThresholdUsed
+from threshcli.results import FileResult, TensorResult, ThresholdUsed
 
 _FILE = ("file", "status")
 _TENSOR = ("tensor", "shape", "dtype", "out_dtype", "applied", "reason")
@@ -35,11 +35,6 @@ _GETTERS: dict[str, Callable[[TensorResult], object]] = {
     "usable": lambda item: _slots(item, lambda used: used.usable, worked_out=True),
     "unusable": lambda item: _slots(item, lambda used: used.unusable, worked_out=True),
 }
-
-
-def render_tsv(run: RunResult) -> str:
-    """A line a tensor; a file without tensors (failed, skipped) has a line of its own."""
-    return "".join([head(), *(lines(file) for file in run.files)])
 
 
 def head() -> str:
