@@ -19,10 +19,8 @@ from threshcli.plan.index import is_index, members
 from threshcli.plan.inputs import Inputs
 from threshcli.plan.names import display_name
 from threshcli.plan.opening import tensor_file
-from threshcli.plan.selection import Selection
+from threshcli.plan.selection import Selection, Sought
 from threshcli.results import Failure, FileResult, TensorResult
-
-_SOME_NAMES = 1000  # of tensors, to say what there is
 
 
 def command(outside: Outside) -> Callable[..., int]:
@@ -52,18 +50,15 @@ def command(outside: Outside) -> Callable[..., int]:
 def _described(inputs: Inputs, selection: Selection) -> Iterator[FileResult]:
     """What the headers of all files say of the tensors that are asked for. UsageError at the end, if there is a pattern
     that matches none of any file."""
-    left, some, read = selection, list[str](), False
+    sought, read = Sought(selection), False
     for path in chain.from_iterable(map(members, inputs.paths)):
         result = describe(path)
         if result.error is None and not inputs.is_part:
             read = True
-            if left.has_patterns:
-                names = [item.name for item in result.tensors]
-                left = left.left_by(names)
-                some += names[: _SOME_NAMES - len(some)]
+            sought.among([item.name for item in result.tensors])
         yield _chosen(result, selection)
     if read:
-        left.check(some)
+        sought.check()
 
 
 def describe(path: str) -> FileResult:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,13 +17,13 @@ from threshcli.engine.differing import Differences, Peak, Side, Tolerance, compa
 from threshcli.engine.population import Piece
 from threshcli.engine.sizes import tile_bytes, workers
 from threshcli.errors import ThreshError
-from threshcli.executors.examine import SOME_NAMES, Means, about, attempted, verify
+from threshcli.executors.examine import Means, about, attempted, verify
 from threshcli.kernels.numpy import NumpyKernels
 from threshcli.plan.index import Roll, Shard, is_index, read_index
 from threshcli.plan.inputs import Input
 from threshcli.plan.names import display_name
 from threshcli.plan.opening import tensor_file
-from threshcli.plan.selection import Selection
+from threshcli.plan.selection import Sought
 from threshcli.results import FileResult
 from threshcli.storage.local import Source
 from threshcli.tiles import index_of
@@ -55,14 +55,15 @@ def paired(a: Iterable[Input], b: Iterable[Input]) -> list[Pair]:
 
 def compare(pairs: Sequence[Pair], means: Means, asked: Asked) -> Iterator[FileResult]:
     """How the files of each pair differ. UsageError only for a pattern that matches no tensor of any of them."""
-    differ = _Differ(means, asked, Crew(workers(means), NumpyKernels), strict=len(pairs) == 1, left=means.selection)
+    crew, sought = Crew(workers(means), NumpyKernels), Sought(means.selection)
+    differ = _Differ(means, asked, crew, strict=len(pairs) == 1, sought=sought)
     failed = False
     for pair in pairs:
         result = attempted(str(pair.a or pair.b), partial(differ.files, pair))
         failed |= result.error is not None
         yield result
     if not failed:  # the others may have had what matches
-        differ.left.check(differ.some)
+        differ.sought.check()
 
 
 class _Part(NamedTuple):
@@ -109,16 +110,14 @@ class _File(NamedTuple):
         return self.parts[0].contents.container
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Differ:
     means: Means
     asked: Asked
     crew: Crew
     strict: bool
-    left: Selection
-    """The patterns that have matched no tensor yet."""
-    some: list[str] = field(default_factory=list)
-    """Names of tensors, to say what there is."""
+    sought: Sought
+    """The patterns that are to match a tensor of some of the files."""
 
     def files(self, pair: Pair) -> FileResult:
         """All differences of two files."""
@@ -132,9 +131,7 @@ class _Differ:
             names = [name for name, _, _ in matched]
             if self.strict:
                 self.means.selection.check(names)
-            if self.left.has_patterns:
-                self.left = self.left.left_by(names)
-                self.some += names[: SOME_NAMES - len(self.some)]
+            self.sought.among(names)
             chosen = [item for item in matched if self.means.selection.chosen(item[0])]
             _verified([held for _, *both in chosen for held in both if held is not None])
             tensors = tuple(self._tensor(*item) for item in chosen)

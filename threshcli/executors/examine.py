@@ -28,13 +28,10 @@ from threshcli.kernels.numpy import NumpyKernels
 from threshcli.plan.index import is_index, members
 from threshcli.plan.names import display_name
 from threshcli.plan.opening import tensor_file
-from threshcli.plan.selection import Selection
+from threshcli.plan.selection import Selection, Sought
 from threshcli.results import Failure, FileResult, TensorResult
 from threshcli.storage.local import Source
 from threshcli.studies.base import Study
-
-SOME_NAMES = 1000
-"""Of tensors, to say what there is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +124,7 @@ class Examiner:
     def prepare(self, paths: Sequence[str], stack: ExitStack, *, lenient: bool) -> list[Subject]:
         """Check the patterns over the tensors of all files. A pipe can be read once: its copy is kept, in the stack.
         Bad files are left for their turn; or (not `lenient`) told at once, and what is to be looked at is returned."""
-        left, some = self.means.selection, list[str]()
+        sought = Sought(self.means.selection)
         subjects: list[Subject | TensorResult] = []
         for path in [path for path in paths if not is_index(path)]:
             with ExitStack() as closing:
@@ -139,9 +136,7 @@ class Examiner:
                         continue
                     error.located(path)
                     raise
-                names = names_of(contents, path)
-                left = left.left_by(names) if left.has_patterns else left
-                some += names[: SOME_NAMES - len(some)]
+                sought.among(names_of(contents, path))
                 if not lenient:
                     found = list(self.subjects(path, source, contents))
                     verify(source, contents, path, (item.piece for item in found if isinstance(item, Subject)))
@@ -149,7 +144,7 @@ class Examiner:
                 if source.path != path and path not in self.held:
                     self.held[path] = source
                     stack.push(closing.pop_all())
-        left.check(some)
+        sought.check()
         return [item for item in subjects if isinstance(item, Subject)]
 
     def file(self, path: str, look: Look) -> FileResult:

@@ -11,10 +11,9 @@ from threshcli.plan.index import members
 from threshcli.plan.names import Job, parts
 from threshcli.plan.opening import tensor_file
 from threshcli.plan.request import Request
+from threshcli.plan.selection import SOME_NAMES
 from threshcli.plan.sharing import Sharing
 from threshcli.thresholds.base import Maps
-
-_SOME_NAMES = 1000  # of tensors, to say what there is
 
 
 def check_patterns(request: Request, jobs: Sequence[Job]) -> None:
@@ -35,7 +34,7 @@ def check_patterns(request: Request, jobs: Sequence[Job]) -> None:
         left = [entry for entry in left if entry.selection.has_patterns]
         if not left:
             return
-        some += names[: _SOME_NAMES - len(some)]
+        some += names[: SOME_NAMES - len(some)]
     left[0].check(some)
 
 

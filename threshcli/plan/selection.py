@@ -11,6 +11,9 @@ from threshcli.errors import UsageError
 from threshcli.near import near_names
 from threshcli.plan.patience import fits, patience
 
+SOME_NAMES = 1000
+"""Of the tensors of many files, to say what there is."""
+
 
 class Selection(NamedTuple):
     """Shell patterns over tensor names: those to take (all, without any) and those to leave out; and regular
@@ -58,3 +61,20 @@ class Selection(NamedTuple):
             raise UsageError(
                 f"no tensor matches {idle[0]!r}; there is {held}{more}", hint="list the names with: thresh info FILE"
             )
+
+
+class Sought:
+    """Patterns that are looked for in one file after the other, and some names of tensors, to say what there is."""
+
+    def __init__(self, selection: Selection) -> None:
+        self.left, self._some = selection, list[str]()
+
+    def among(self, names: Sequence[str]) -> None:
+        """Look among the names of one more file."""
+        if self.left.has_patterns:
+            self.left = self.left.left_by(names)
+            self._some += names[: SOME_NAMES - len(self._some)]
+
+    def check(self) -> None:
+        """UsageError, with near names, if there is a pattern that matched none."""
+        self.left.check(self._some)
