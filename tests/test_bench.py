@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch
 from safetensors.torch import load_file
 
 from tests.bench import data, refusals, sideways, windows
@@ -19,8 +20,8 @@ from tests.bench.peers import PEERS
 from tests.bench.table import TITLES, Row, render
 
 ROOT = Path(__file__).parent.parent
-_SLOW = {"tiny", "pt", "scripts", "windows", "hysteresis", "training", "refusals"}
-"""They import torch or scikit-image, or thresh, again and again; what they run is tested below."""
+_SLOW = {"tiny", "pt", "scripts", "windows", "hysteresis", "training", "refusals", "accelerator"}
+"""They import torch or scikit-image, or thresh, again and again; what they run is tested below, or needs a GPU."""
 
 
 def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -179,3 +180,9 @@ def test_hysteresis_is_raced_for_masks_that_are_the_same(
     assert 0 < np.count_nonzero(mask) < x.size
     sideways.main("ours", kind, str(tmp_path / "x.npy"))
     assert 0 < float(capsys.readouterr().out) < 60
+
+
+def test_without_an_accelerator_there_is_nothing_to_measure_there() -> None:
+    done = bench("--size", "128KiB", "accelerator")
+    assert done.returncode == 0, done.stderr
+    assert (len(done.stdout.splitlines()) > 1) == torch.cuda.is_available()

@@ -242,6 +242,8 @@ def test_the_memory_for_buffers_bounds_the_tiles() -> None:
     assert size(2, 8 << 20) == 1 << 19
     assert size(64, 1 << 20) == 1 << 18
     assert size(1, 1 << 30, "cuda:0") > 1 << 21
+    assert workers(request(64, 1 << 24), "cuda") == 1  # fewer with larger tiles: each is sent, and launched for
+    assert size(64, 64 << 20, "cuda") == 1 << 21
 
 
 @pytest.mark.parametrize("rule", ["binary --above nan", "levels --values 0,nan", "binary --below inf"])

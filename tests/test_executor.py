@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -125,10 +127,11 @@ def test_too_little_memory_costs_a_file_and_is_told(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.npy"]
 
 
-def test_auto_takes_the_cpu_where_there_is_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And then NumPy's kernels, not torch's."""
-    import torch
-
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+def test_auto_is_the_cpu() -> None:
+    """With NumPy's kernels: on files no accelerator is quicker, so torch is not even asked for one."""
     assert kernels_for("auto") == ("cpu", NumpyKernels)
+    program = (
+        "import sys; from threshcli.executors.devices import *; kernels_for('auto'); print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stdout == "False\n"

@@ -179,3 +179,13 @@ def test_numbers_of_numpy_are_numbers() -> None:
     assert torch.equal(t.sauvola(x, three, half, single), t.sauvola(x, 3, 0.5, 0.5))
     assert t.sparsity_warmup(half, 3)(0) == t.sparsity_warmup(0.5, 3)(0)
     assert t.thresholded_loss(x, 0.5, weight=half).equal(t.thresholded_loss(x, 0.5, weight=0.5))
+
+
+@pytest.mark.parametrize("to", ["float64", "float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("kind", ["float64", "float32", "float16", "bfloat16"])
+def test_nan_of_other_formats_where_gradients_are_recorded(kind: str, to: str) -> None:
+    """Its sign and its leading bits go along, whichever kernels serve the tensor."""
+    generator = torch.Generator().manual_seed(0)
+    width = {2: torch.int16, 4: torch.int32, 8: torch.int64}[getattr(torch, kind).itemsize]
+    x = torch.randint(-(1 << 62), 1 << 62, (1 << 15,), generator=generator).to(width).view(getattr(torch, kind))
+    same(t.soft_threshold(watched(x), 1, out_dtype=to).detach(), t.soft_threshold(x, 1, out_dtype=to))

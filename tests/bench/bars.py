@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
+from tests.bench.accelerator import accelerator
 from tests.bench.lab import GIB, Lab
 from tests.bench.ranks import hard_ranks, ranks
 from tests.bench.refusals import refusals
@@ -190,5 +191,6 @@ BARS: dict[str, Callable[[Lab, str], Sequence[Row]]] = {
     "files": many_files,
     "tensors": many_tensors,
     "training": training,
+    "accelerator": accelerator,
     "refusals": refusals,
 }

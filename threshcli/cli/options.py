@@ -225,7 +225,7 @@ Device = Annotated[
         metavar="DEVICE",
         envvar="THRESH_DEVICE",
         show_envvar=False,
-        help="auto, cpu, cuda, cuda:N or mps; also from THRESH_DEVICE. Default: cpu.",
+        help="cpu, cuda, cuda:N, mps, or auto: what is quickest for files, the CPU. Also THRESH_DEVICE. Default: cpu.",
         autocompletion=_completion.devices,
         panel=RUNNING,
     ),

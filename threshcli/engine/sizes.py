@@ -12,6 +12,7 @@ from threshcli.tiles import tile_elements
 
 _SHARE = 8  # buffers that a worker uses at once, in tiles
 _SMALLEST = 1 << 18  # bytes of the smallest tile worth having: a leaf of float32
+_WORTH_A_TRIP = 1 << 21  # bytes of the smallest tile worth sending: what is done to it takes a millisecond to begin
 _CACHED = 5 << 18  # bytes of a tile, its output and two masks that stay in the cache of a processor's own
 
 
@@ -43,20 +44,21 @@ class Limits(Protocol):
     def max_memory(self) -> int: ...
 
 
-def workers(request: Limits) -> int:
+def workers(request: Limits, device: str = "cpu") -> int:
     """Workers that `--max-memory` has room for: each needs its buffers for the smallest tile."""
-    return max(1, min(request.jobs, request.max_memory // (_SHARE * _SMALLEST)))
+    least = _SMALLEST if device == "cpu" else _WORTH_A_TRIP
+    return max(1, min(request.jobs, request.max_memory // (_SHARE * least)))
 
 
 def tile_bytes(request: Limits, device: str) -> int:
     """Bytes of a tile, within `--max-memory`: on the CPU 2 MiB, so that a pass over it takes long enough for another
     worker to get hold of the interpreter meanwhile (at 1 MiB two workers are hardly quicker than one)."""
-    return min(1 << 21 if device == "cpu" else 1 << 24, largest_tile(request))
+    return min(1 << 21 if device == "cpu" else 1 << 24, largest_tile(request, device))
 
 
-def largest_tile(request: Limits) -> int:
+def largest_tile(request: Limits, device: str) -> int:
     """Bytes of a tile that `--max-memory` has room for."""
-    return max(_SMALLEST, min(1 << 24, request.max_memory // (_SHARE * workers(request))))
+    return max(_SMALLEST, min(1 << 24, request.max_memory // (_SHARE * workers(request, device))))
 
 
 def elements_of_tile(plan: TensorPlan, settings: Settings) -> int:

@@ -131,7 +131,7 @@ class Executor:
         if not self.part:
             check_patterns(self.request, jobs)
         own = device == "cpu" and self.copies and possible()
-        crew = Crew(workers(self.request), make, copies=own)
+        crew = Crew(workers(self.request, device), make, copies=own)
         with ExitStack() as stack:
             maps = MapFiles()
             stack.callback(maps.close)
@@ -167,7 +167,7 @@ class Executor:
 
     def _work(self, crew: Crew, device: str, maps: MapFiles, *, strict: bool) -> _Work:
         """What is shared by the files that are done by these workers."""
-        sizes = tile_bytes(self.request, device), largest_tile(self.request)
+        sizes = tile_bytes(self.request, device), largest_tile(self.request, device)
         settings = Settings(crew, *sizes, self.progress, self.stdout)
         planner = Planner(self.request, maps, strict=strict)
         return _Work(settings, planner, self._fitting(settings, device, maps), [])

@@ -1,28 +1,30 @@
-"""A rule at work on a torch tensor: in the memory of the CPU with NumPy's kernels, else, and wherever a gradient may be
-wanted, with torch's."""
+"""A rule at work on a torch tensor: in the memory of the CPU with NumPy's kernels, on an accelerator in one launch,
+where that can be; else, and wherever a gradient may be wanted, with torch's kernels."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from threshcli.dtypes import BOOL, DTYPES
+from threshcli.dtypes import BOOL, DTYPES, DType
 from threshcli.engine.cuts import Table, scalar_of
 from threshcli.errors import UsageError
 from threshcli.functional.held import Held, hold, memory
 from threshcli.functional.running import Call, check_nan, prepare, work
-from threshcli.kernels._torch_convert import BITS
-from threshcli.kernels.base import Block, Cut, Kernels, Rank, Scalar, Tied
+from threshcli.kernels._torch_convert import BITS, NATIVE
+from threshcli.kernels.base import Block, Cut, Kernels, Mask, Rank, Scalar, Tied
 from threshcli.kernels.complex import fitting
 from threshcli.kernels.torch import TorchKernels
+from threshcli.kernels.torch_fused import FusedKernels, Unfused, serves
 from threshcli.kernels.torch_tensors import TensorKernels, as_tensor, has_memory, has_tangent
 from threshcli.rules.base import Slot, crossed, slot_of
-from threshcli.spec import ZERO, Axes
+from threshcli.spec import Axes
 from threshcli.thresholds.base import Bound, Fixed, Mapped, Spread
 
 
@@ -78,7 +80,10 @@ def _in_memory(call: Call, input: Tensor, out: Tensor | None) -> Tensor:
 
 
 def select(call: Call, input: Tensor) -> Tensor:
-    """The same with torch's kernels, on any device; gradients flow where the dtype has any."""
+    """The same on any device; with torch's kernels gradients flow where the dtype has any."""
+    if serves(input) and not _is_watched(input, call):
+        with suppress(Unfused):
+            return _fused(call, input)
     kind = call.dtype.compared
     if not kind.is_float or kind.itemsize == 1:
         return _lying_as(input, _on_bits(call, input))
@@ -101,8 +106,7 @@ def _selected(call: Call, input: Tensor, data: Tensor) -> Tensor:
     """What the rule makes of the elements in `data`, whose parts lie along a last axis if they are complex."""
     k = fitting(TensorKernels(input.device), call.dtype)
     x = Block(data, call.dtype)
-    outcome = call.rule.apply(k, x, call.out, *_cuts(call, k, input))
-    made = outcome.out
+    made = call.rule.apply(k, x, call.out, *_cuts(call, input)).out
     if call.rule.keeps_nan:
         _check_nan(call, k, x)
         made = call.rule.with_nan(k, x, made, call.out)
@@ -119,7 +123,7 @@ def _on_bits(call: Call, input: Tensor) -> Tensor:
     """Types that torch does not compute with, and integers, whose comparisons with it are not exact."""
     k = TorchKernels(str(input.device))
     x = Block(input.detach().contiguous().reshape(-1).view(BITS[call.dtype.itemsize]), call.dtype)
-    cuts = [_flat(cut) for cut in _cuts(call, k, input)]
+    cuts = [_flat(cut) for cut in _cuts(call, input)]
     made = call.rule.apply(k, x, call.out, *cuts).out
     if call.rule.keeps_nan and call.dtype.is_float:
         _check_nan(call, k, x)
@@ -127,20 +131,36 @@ def _on_bits(call: Call, input: Tensor) -> Tensor:
     return as_tensor(made).reshape(input.shape)
 
 
+def _fused(call: Call, input: Tensor) -> Tensor:
+    """All of it in one launch; Unfused where that cannot be."""
+    k = FusedKernels()
+    x = k.given(input, call.dtype)
+    cuts = [_seen(cut, k.given, k.given_mask) for cut in _cuts(call, input)]
+    made = call.rule.apply(k, x, call.out, *cuts).out
+    if call.rule.keeps_nan and call.dtype.is_float:
+        _check_nan(call, TensorKernels(input.device), Block(input, call.dtype))
+        made = call.rule.with_nan(k, x, made, call.out)
+    return as_tensor(Block(k.launch(made), call.out))
+
+
 def _flat(cut: Cut) -> Cut:
     """A cut with maps and masks as bits in a row."""
+    return _seen(cut, lambda data, dtype: Block(data.contiguous().reshape(-1).view(BITS[dtype.itemsize]), dtype), _row)
+
+
+def _row(mask: Tensor) -> Tensor:
+    return mask.reshape(-1)
+
+
+def _seen(cut: Cut, block: Callable[[Tensor, DType], Block], mask: Callable[[Tensor], Mask]) -> Cut:
+    """A cut as other kernels see its blocks and masks, which are tensors."""
     if isinstance(cut, Tied):
-        return Tied(_flat_value(cut.value), cut.above.reshape(-1))
-    return _flat_value(cut)
+        value = cut.value if isinstance(cut.value, Scalar) else block(*cut.value)
+        return Tied(value, mask(cut.above))
+    return cut if isinstance(cut, Scalar) else block(*cut)
 
 
-def _flat_value(cut: Scalar | Block) -> Scalar | Block:
-    if isinstance(cut, Scalar):
-        return cut
-    return Block(cut.data.contiguous().reshape(-1).view(BITS[cut.dtype.itemsize]), cut.dtype)
-
-
-def _cuts(call: Call, k: Kernels, input: Tensor) -> list[Cut]:
+def _cuts(call: Call, input: Tensor) -> list[Cut]:
     """The cuts of a whole tensor, by slot; of a rule that looks sideways the mask of what it selects."""
     mask = call.mask(hold(input, "input")) if call.rule.sideways else None
     if mask is not None:
@@ -152,7 +172,7 @@ def _cuts(call: Call, k: Kernels, input: Tensor) -> list[Cut]:
         for key in [key for key in bounds if slot_of(key) == slot.name] or slot.keys(1):
             found[key] = _cut(call, bounds.get(key), slot, input)
     for (first, low), (second, high) in pairwise(found.items()):
-        if _is_crossed(k, low, high):
+        if _is_crossed(TensorKernels(input.device), low, high):
             raise crossed(first, second, " for some elements")
     return list(found.values())
 
@@ -198,12 +218,23 @@ def _check_map(call: Call, slot: str, data: Tensor) -> None:
     if not has_memory(data) or not data.numel():
         return
     dtype = DTYPES[str(data.dtype).removeprefix("torch.")]
-    bits = Block(data.detach().contiguous().reshape(-1).view(BITS[dtype.itemsize]), dtype)
-    k = TorchKernels(str(data.device))
-    if k.count(k.isnan(bits)):
+    if not (dtype.is_float or call.rule.magnitude):
+        return
+    least = _least(data.detach(), dtype)
+    if math.isnan(least):
         raise UsageError(f"{slot} holds NaN, and nothing compares with that", hint="fill it first")
-    if call.rule.magnitude and k.count(k.compare(bits, "lt", Scalar(ZERO.value))):
+    if call.rule.magnitude and least < 0:
         raise UsageError(f"{slot} holds negative values, and magnitudes never are", hint="give thresholds of 0 or more")
+
+
+def _least(data: Tensor, dtype: DType) -> float:
+    """The smallest element, NaN if any is: of floats that torch knows in one pass."""
+    if dtype in NATIVE:
+        return float(data.amin())
+    found = TorchKernels(str(data.device)).measure(
+        Block(data.contiguous().reshape(-1).view(BITS[dtype.itemsize]), dtype)
+    )
+    return math.nan if found.nan or found.low is None else float(found.low)
 
 
 def _is_crossed(k: Kernels, low: Cut, high: Cut) -> bool:

@@ -39,7 +39,7 @@ def _operand(value: Block | int, dtype: DType, device: torch.device) -> Tensor:
     if isinstance(value, Block):
         bits: Tensor = value.data.to(device)
     else:
-        bits = torch.tensor(signed(value, dtype), dtype=BITS[dtype.itemsize], device=device)
+        bits = torch.full((), signed(value, dtype), dtype=BITS[dtype.itemsize], device=device)  # nobody waits for it
     return bits.view(NATIVE[dtype])
 
 

@@ -35,39 +35,27 @@ from threshcli.stats import Measure
 from threshcli.tiles import LEAF
 
 
-def check_device(device: str) -> str:
-    """The device to use for `auto`, `cpu`, `cuda`, `cuda:N` or `mps`; DeviceError where it is not there."""
-    cuda = [f"cuda:{index}" for index in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
-    mps = ["mps"] if torch.backends.mps.is_available() else []
-    present = [*(["cuda"] if cuda else []), *mps, "cpu"]
-    if device == "auto":
-        return present[0]
-    if device in present or device in cuda:
-        return device
-    lacking = "" if torch.version.cuda or torch.version.hip else "; this torch is built without CUDA"
-    raise DeviceError(
-        f"there is no device {device!r}", hint=f"devices here: {', '.join(cuda + mps + ['cpu'])}{lacking}"
-    )
-
-
 class TorchKernels(TorchPairs):
     """Kernels over torch tensors on one device."""
 
     def __init__(self, device: str) -> None:
         self._device = torch.device(device)
-        cuda, mps = self._device.type == "cuda", self._device.type == "mps"
-        # A stream of its own lets the copies of one worker overlap those of another.
-        self._stream = torch.cuda.Stream(self._device) if cuda else None  # type: ignore[no-untyped-call]  # torch has no type for it
+        self._cuda, mps = self._device.type == "cuda", self._device.type == "mps"
+        self._stream: torch.cuda.Stream | None = None
         self._native = {} if mps else NATIVE  # Metal flushes subnormals
         self._wide = torch.device("cpu") if mps else self._device  # Metal has no float64
         self._host: list[Tensor] = []
         self._taken = 0
 
     def session(self) -> AbstractContextManager[object]:
-        return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
+        """A stream of one's own: the copies of one worker overlap those of another."""
+        if not self._cuda:
+            return nullcontext()
+        self._stream = self._stream or torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]  # torch has no type for it
+        return torch.cuda.stream(self._stream)
 
     def reset(self) -> None:
-        if self._stream is not None:  # a copy may still be reading from a buffer
+        if self._cuda:  # a copy may still be reading from a buffer
             torch.cuda.current_stream(self._device).synchronize()
         self._taken = 0
 
@@ -75,7 +63,7 @@ class TorchKernels(TorchPairs):
         if self._taken == len(self._host):
             self._host.append(torch.empty(0, dtype=torch.uint8))
         if self._host[self._taken].numel() < nbytes:
-            pinned = self._stream is not None  # else the driver copies twice
+            pinned = self._cuda  # else the driver copies twice
             self._host[self._taken] = torch.empty(nbytes, dtype=torch.uint8, pin_memory=pinned)
         self._taken += 1
         return self._host[self._taken - 1][:nbytes]
@@ -89,7 +77,7 @@ class TorchKernels(TorchPairs):
         else:
             data = torch.frombuffer(raw, dtype=torch.uint8)
         try:
-            data = data.to(self._device, non_blocking=self._stream is not None)
+            data = data.to(self._device, non_blocking=self._cuda)
         except torch.OutOfMemoryError as error:
             hint = "use a smaller --max-memory, or --device cpu"
             raise DeviceError(f"{self._device} has no room for a tile of {raw.nbytes} bytes", hint=hint) from error

@@ -95,7 +95,7 @@ class TensorKernels(TensorPairs, TorchKernels):
 
     def rounded(self, x: Block, dtype: DType) -> Tensor:
         """The values in another dtype, each rounded once; without a gradient."""
-        return as_tensor(super().cast(_bits(x), dtype))
+        return as_tensor(TorchKernels(str(x.data.device)).cast(_bits(x), dtype))
 
 
 def as_tensor(block: Block) -> Tensor:
@@ -119,7 +119,7 @@ def _tensor(value: Block | int, dtype: DType, device: torch.device) -> Tensor:
     if isinstance(value, Block):
         data: Tensor = value.data
         return data
-    code = torch.tensor(signed(value, dtype), dtype=BITS[dtype.itemsize], device=device)
+    code = torch.full((), signed(value, dtype), dtype=BITS[dtype.itemsize], device=device)  # nobody waits for it
     return as_tensor(Block(code, dtype))
 
 

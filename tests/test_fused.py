@@ -1,0 +1,146 @@
+"""What fused kernels write is a program that gives the bytes of the other kernels: compiled for the CPU here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import threshcli as t
+from tests.agreement import FLOATS, LEVELS, NUMBERS, RULES, SHRINKING, SPECS, WHOLE, attempted, same, tensor_of, tensors
+from tests.programs import COMPILER, compiled
+from threshcli.functional import tensors as home
+from threshcli.kernels import torch_fused as fused
+
+pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler")
+NATIVE = ("float64", "float32", "float16", "bfloat16")
+every_rule = pytest.mark.parametrize("name", RULES)
+
+
+class Launches:
+    """What a call makes of tensors of the CPU as if they were on an accelerator."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, function: Any, x: torch.Tensor, *given: Any, **options: Any) -> torch.Tensor:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(home, "serves", lambda tensor: True)
+            patch.setattr(home, "_in_memory", lambda call, input, out: home.select(call, input))
+            patch.setattr(fused, "compiled", self._compiled)
+            found: torch.Tensor = function(x, *given, **options)
+            return found
+
+    def _compiled(self, source: str, numbers: int) -> Any:
+        self.count += 1
+        return compiled(source, numbers)
+
+
+def agree(function: Any, x: torch.Tensor, given: list[Any], **options: Any) -> int:
+    """The same bytes either way, or the same class of error. How many launches there were."""
+    launches = Launches()
+    wanted, code = attempted(lambda: function(x, *given, **options))
+    found, status = attempted(lambda: launches(function, x, *given, **options))
+    assert status == code
+    if found is not None and wanted is not None:
+        same(found, wanted)
+    return launches.count
+
+
+@every_rule
+@settings(max_examples=40)
+@given(data=st.data())
+def test_numbers(name: str, data: st.DataObject) -> None:
+    rule = RULES[name]
+    x = data.draw(st.sampled_from(FLOATS + WHOLE).flatmap(tensors))
+    values = sorted(data.draw(st.lists(st.sampled_from(NUMBERS), min_size=len(rule[2]), max_size=len(rule[2]))))
+    launched = agree(rule[1], x, list(values), **rule[3])
+    assert launched == 1 or str(x.dtype).removeprefix("torch.") not in NATIVE or name in SHRINKING
+
+
+@every_rule
+@settings(max_examples=40)
+@given(data=st.data())
+def test_maps_of_any_dtype(name: str, data: st.DataObject) -> None:
+    rule = RULES[name]
+    x = data.draw(st.sampled_from(FLOATS + WHOLE).flatmap(tensors))
+    maps = []
+    for _ in rule[2]:
+        kind, seed = data.draw(st.sampled_from(FLOATS + WHOLE)), data.draw(st.integers(0, 1 << 40))
+        item = tensor_of(getattr(torch, kind), tuple(x.shape), seed)
+        if rule[0] in ("gradient", "hard", *SHRINKING):
+            item = (item.double() if item.is_floating_point() else item.long()).abs().to(item.dtype)
+        maps.append(item)
+    agree(rule[1], x, maps, **rule[3])
+
+
+@pytest.mark.parametrize("name", [name for name, rule in RULES.items() if rule[2] == ("threshold",)])
+@settings(max_examples=20)
+@given(data=st.data())
+def test_thresholds_that_are_worked_out(name: str, data: st.DataObject) -> None:
+    rule = RULES[name]
+    x = data.draw(st.sampled_from(FLOATS + WHOLE).flatmap(tensors))
+    agree(rule[1], x, [data.draw(st.sampled_from(SPECS))], **rule[3])
+
+
+@pytest.mark.parametrize("name", LEVELS)
+@settings(max_examples=20)
+@given(data=st.data())
+def test_levels(name: str, data: st.DataObject) -> None:
+    x = data.draw(st.sampled_from(FLOATS + WHOLE).flatmap(tensors))
+    agree(t.levels, x, [[0, 2]], **LEVELS[name][0])
+
+
+@pytest.mark.parametrize("kind", ["float16", "bfloat16", "int8", "uint8", "uint16", "int16", *FLOATS[4:]])
+@pytest.mark.parametrize("name", ["gradient", "binary le", "clamp", "band", "soft", "firm", "garrote", "hard"])
+def test_all_codes(kind: str, name: str) -> None:
+    """Each element that there is, NaN with their payloads among them."""
+    width = 1 if kind.endswith("8") or "float8" in kind else 2
+    codes = (
+        torch.arange(256, dtype=torch.uint8) if width == 1 else torch.arange(65536, dtype=torch.int32).to(torch.int16)
+    )
+    x = codes.view(getattr(torch, kind))
+    rule = RULES[name]
+    for values in ([0.5], [0], [3e-6]) if len(rule[2]) == 1 else ([0.25, 2], [0, 1e-3]):
+        agree(rule[1], x, list(values), **rule[3])
+
+
+@pytest.mark.parametrize("kind", NATIVE)
+@pytest.mark.parametrize("to", NATIVE)
+def test_other_formats(kind: str, to: str) -> None:
+    """Casts on the way out round once; NaN keeps its sign and its leading bits."""
+    seeds = torch.Generator().manual_seed(0)
+    width = getattr(torch, kind).itemsize
+    codes = torch.randint(-(1 << 62), 1 << 62, (1 << 14,), generator=seeds).to(
+        {2: torch.int16, 4: torch.int32, 8: torch.int64}[width]
+    )
+    ends = torch.randn(1 << 14, generator=seeds, dtype=torch.float64).mul(3e-6).to(getattr(torch, kind))
+    x = torch.cat([codes.view(getattr(torch, kind)), ends])
+    agree(t.soft_threshold, x, [1e-7], out_dtype=to)
+    agree(t.soft_threshold, x, [0], out_dtype=to)
+
+
+def test_any_strides() -> None:
+    """A tensor is worked on as it lies, and so is a map that is spread over it."""
+    x = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(0))
+    for turned in (x.permute(3, 1, 0, 2), x[:, ::2], x.to(memory_format=torch.channels_last), x[0, 0, 0, 0], x[:0]):
+        assert agree(t.gradient_threshold, turned, [0.5]) == 1
+    row = torch.rand(5, generator=torch.Generator().manual_seed(1))
+    assert agree(t.variable_threshold, x, [row], broadcast=True) == 1
+
+
+def test_another_number_is_no_other_program() -> None:
+    sources = set()
+    for number in (0.5, 0.25, 3):
+        launches = Launches()
+        launches._compiled = lambda source, numbers: sources.add(source) or compiled(source, numbers)  # type: ignore[method-assign, func-returns-value]
+        launches(t.gradient_threshold, torch.randn(10), number)
+    assert len(sources) == 1
+
+
+def test_other_accelerators_have_kernels_of_their_own() -> None:
+    assert not fused.serves(torch.zeros(1))
+    assert not fused.serves(torch.zeros(1, device="meta"))
