@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch
 from safetensors.torch import load_file
 
 from tests.bench import data, refusals, sideways, windows
