@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 import threshcli as t
 from tests.agreement import FLOATS, LEVELS, NUMBERS, RULES, SHRINKING, SPECS, WHOLE, attempted, same, tensor_of, tensors
 from tests.programs import COMPILER, compiled
+from threshcli.engine.cuts import scalar_of
 from threshcli.functional import tensors as home
+from threshcli.functional.running import prepare
 from threshcli.kernels import torch_fused as fused
+from threshcli.rules.gradient import Gradient
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler")
 NATIVE = ("float64", "float32", "float16", "bfloat16")
@@ -24,18 +27,19 @@ class Launches:
     """What a call makes of tensors of the CPU as if they were on an accelerator."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.sources: list[str] = []
 
     def __call__(self, function: Any, x: torch.Tensor, *given: Any, **options: Any) -> torch.Tensor:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(home, "serves", lambda tensor: True)
             patch.setattr(home, "_in_memory", lambda call, input, out: home.select(call, input))
+            patch.setattr(home, "_program", home._program.__wrapped__)
             patch.setattr(fused, "compiled", self._compiled)
             found: torch.Tensor = function(x, *given, **options)
             return found
 
     def _compiled(self, source: str, numbers: int) -> Any:
-        self.count += 1
+        self.sources.append(source)
         return compiled(source, numbers)
 
 
@@ -47,7 +51,7 @@ def agree(function: Any, x: torch.Tensor, given: list[Any], **options: Any) -> i
     assert status == code
     if found is not None and wanted is not None:
         same(found, wanted)
-    return launches.count
+    return len(launches.sources)
 
 
 @every_rule
@@ -133,12 +137,25 @@ def test_any_strides() -> None:
 
 
 def test_another_number_is_no_other_program() -> None:
-    sources = set()
+    launches = Launches()
     for number in (0.5, 0.25, 3):
-        launches = Launches()
-        launches._compiled = lambda source, numbers: sources.add(source) or compiled(source, numbers)  # type: ignore[method-assign, func-returns-value]
         launches(t.gradient_threshold, torch.randn(10), number)
-    assert len(sources) == 1
+    assert len(launches.sources) == 3
+    assert len(set(launches.sources)) == 1
+
+
+def test_a_program_is_written_once() -> None:
+    call = prepare(Gradient(), torch.zeros(2), {"threshold": 0.5})
+    kinds = ((scalar_of(call.bindings.bounds["threshold"], None, 2), False),)
+    assert home._program(call.rule, call.dtype, call.out, kinds) is home._program(
+        call.rule, call.dtype, call.out, kinds
+    )
+
+
+def test_complex_elements_have_other_kernels() -> None:
+    x = torch.randn(20, dtype=torch.complex64)
+    assert agree(t.gradient_threshold, x, [1]) == 0
+    assert agree(t.soft_threshold, x, [0.5]) == 0
 
 
 def test_other_accelerators_have_kernels_of_their_own() -> None:

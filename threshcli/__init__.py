@@ -59,7 +59,8 @@ def __getattr__(name: str) -> Any:
         for home in _HOMES:
             module = import_module(f"threshcli.{home}")
             if name in module.__all__:
-                return getattr(module, name)
+                found = globals()[name] = getattr(module, name)  # asked for once
+                return found
     raise AttributeError(f"module 'threshcli' has no attribute {name!r}")
 
 

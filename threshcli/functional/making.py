@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -17,10 +17,24 @@ from threshcli.plan.asking import parsed_as
 from threshcli.rules.base import Rule
 from threshcli.spec import Number, Numbers
 
+_PLAIN = (str, int, float, type(None))
+
 
 def make(name: str, options: Mapping[str, object]) -> Rule:
     """A rule with these options, those that are None as they are by default; UsageError, naming the option, where a
     value is none that it takes."""
+    if all(isinstance(value, _PLAIN) for value in options.values()):
+        return _made(name, tuple((option, value, repr(value)) for option, value in options.items()))
+    return _make(name, options)
+
+
+@lru_cache(maxsize=256)
+def _made(name: str, options: tuple[tuple[str, object, str], ...]) -> Rule:
+    """The same, made once; values are told apart by how they are written, as 0.0 and -0.0, or 1 and True."""
+    return _make(name, {option: value for option, value, _ in options})
+
+
+def _make(name: str, options: Mapping[str, object]) -> Rule:
     kind = rules.find(name)
     hints = _hints(kind)
     known = {item.name for item in kind.options()}

@@ -4,8 +4,9 @@ where that can be; else, and wherever a gradient may be wanted, with torch's ker
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -18,12 +19,12 @@ from threshcli.errors import UsageError
 from threshcli.functional.held import Held, hold, memory
 from threshcli.functional.running import Call, check_nan, prepare, work
 from threshcli.kernels._torch_convert import BITS, NATIVE
-from threshcli.kernels.base import Block, Cut, Kernels, Mask, Rank, Scalar, Tied
+from threshcli.kernels.base import Block, Cut, Kernels, Rank, Scalar, Tied
 from threshcli.kernels.complex import fitting
 from threshcli.kernels.torch import TorchKernels
-from threshcli.kernels.torch_fused import FusedKernels, Unfused, serves
+from threshcli.kernels.torch_fused import FusedKernels, Program, Unfused, serves
 from threshcli.kernels.torch_tensors import TensorKernels, as_tensor, has_memory, has_tangent
-from threshcli.rules.base import Slot, crossed, slot_of
+from threshcli.rules.base import Rule, Slot, crossed, slot_of
 from threshcli.spec import Axes
 from threshcli.thresholds.base import Bound, Fixed, Mapped, Spread
 
@@ -133,31 +134,47 @@ def _on_bits(call: Call, input: Tensor) -> Tensor:
 
 def _fused(call: Call, input: Tensor) -> Tensor:
     """All of it in one launch; Unfused where that cannot be."""
-    k = FusedKernels()
-    x = k.given(input, call.dtype)
-    cuts = [_seen(cut, k.given, k.given_mask) for cut in _cuts(call, input)]
-    made = call.rule.apply(k, x, call.out, *cuts).out
-    if call.rule.keeps_nan and call.dtype.is_float:
+    if call.dtype.part is not None:
+        raise Unfused
+    tensors, kinds = [input.detach()], []
+    for cut in _cuts(call, input):
+        value, above = cut if isinstance(cut, Tied) else (cut, None)
+        kinds.append((value if isinstance(value, Scalar) else value.dtype, above is not None))
+        tensors += [] if isinstance(value, Scalar) else [value.data.detach()]
+        tensors += [] if above is None else [above]
+    program = _program(call.rule, call.dtype, call.out, tuple(kinds))
+    if call.rule.keeps_nan:
         _check_nan(call, TensorKernels(input.device), Block(input, call.dtype))
-        made = call.rule.with_nan(k, x, made, call.out)
-    return as_tensor(Block(k.launch(made), call.out))
+    return as_tensor(Block(program.launch(tensors), call.out))
+
+
+@lru_cache(maxsize=1024)
+def _program(rule: Rule, dtype: DType, out: DType, cuts: tuple[tuple[Scalar | DType, bool], ...]) -> Program:
+    """What a rule makes of elements of a dtype. A cut is a number, or of a dtype and a tensor of its own; of the latter
+    another says, where there are ties, what is above it."""
+    k = FusedKernels()
+    x = k.given(dtype)
+    met: list[Cut] = []
+    for kind, tied in cuts:
+        value = kind if isinstance(kind, Scalar) else k.given(kind)
+        met.append(Tied(value, k.given_mask()) if tied else value)
+    made = rule.apply(k, x, out, *met).out
+    if rule.keeps_nan and dtype.is_float:
+        made = rule.with_nan(k, x, made, out)
+    return k.program(made)
 
 
 def _flat(cut: Cut) -> Cut:
     """A cut with maps and masks as bits in a row."""
-    return _seen(cut, lambda data, dtype: Block(data.contiguous().reshape(-1).view(BITS[dtype.itemsize]), dtype), _row)
-
-
-def _row(mask: Tensor) -> Tensor:
-    return mask.reshape(-1)
-
-
-def _seen(cut: Cut, block: Callable[[Tensor, DType], Block], mask: Callable[[Tensor], Mask]) -> Cut:
-    """A cut as other kernels see its blocks and masks, which are tensors."""
     if isinstance(cut, Tied):
-        value = cut.value if isinstance(cut.value, Scalar) else block(*cut.value)
-        return Tied(value, mask(cut.above))
-    return cut if isinstance(cut, Scalar) else block(*cut)
+        return Tied(_flat_value(cut.value), cut.above.reshape(-1))
+    return _flat_value(cut)
+
+
+def _flat_value(cut: Scalar | Block) -> Scalar | Block:
+    if isinstance(cut, Scalar):
+        return cut
+    return Block(cut.data.contiguous().reshape(-1).view(BITS[cut.dtype.itemsize]), cut.dtype)
 
 
 def _cuts(call: Call, input: Tensor) -> list[Cut]:

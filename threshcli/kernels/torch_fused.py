@@ -10,10 +10,10 @@ counts, raises `Unfused`, and who asked takes the other kernels; bytes are the s
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import torch
 from torch import Tensor
@@ -61,46 +61,53 @@ def compiled(source: str, numbers: int) -> Callable[..., Tensor]:
     return made
 
 
+class Program(NamedTuple):
+    """What was written: the function, the numbers that it is called with, and the bytes of an element of the result."""
+
+    function: Callable[..., Tensor]
+    numbers: Mapping[str, int]
+    itemsize: int
+
+    def launch(self, tensors: Sequence[Tensor]) -> Tensor:
+        """The bits of the result, as signed integers; of tensors of one shape, each of the dtype that was said."""
+        made = self.function(*(tensor.view(BITS[tensor.itemsize]) for tensor in tensors), **self.numbers)
+        return made if made.itemsize == self.itemsize else made.to(BITS[self.itemsize])
+
+
 class FusedKernels(Kernels):
-    """Kernels of one call; see the top of this module."""
+    """Kernels that write one program; see the top of this module."""
 
     def __init__(self) -> None:
-        self._tensors: list[Tensor] = []
+        self._widths: list[int] = []
         self._numbers: list[int] = []
         self._lines: list[str] = []
         self._known: dict[tuple[str, str], str] = {}
 
-    def given(self, tensor: Tensor, dtype: DType) -> Block:
-        """The block of a tensor's elements; tensors of one program have, or broadcast to, one shape."""
-        bits = tensor.detach().view(BITS[dtype.itemsize])
-        self._tensors.append(bits)
+    def given(self, dtype: DType) -> Block:
+        """The block of the next tensor that the program will get."""
+        self._widths.append(dtype.itemsize)
         kind = floats.CODE[dtype.itemsize]
-        return Block(Term(self._let(kind, f"({kind})x{len(self._tensors) - 1}")), dtype)
+        return Block(Term(self._let(kind, f"({kind})x{len(self._widths) - 1}")), dtype)
 
-    def given_mask(self, mask: Tensor) -> Mask:
-        """The mask of a tensor of bool."""
-        self._tensors.append(mask.view(torch.int8))
-        return self._let("bool", f"x{len(self._tensors) - 1} != 0")
+    def given_mask(self) -> Mask:
+        """The mask of the next tensor, which will be one of bool."""
+        self._widths.append(1)
+        return self._let("bool", f"x{len(self._widths) - 1} != 0")
 
-    def launch(self, block: Block) -> Tensor:
-        """Run the program; the bits of a block, as signed integers."""
-        width = max((tensor.itemsize for tensor in self._tensors), default=0)
-        if block.dtype.itemsize > width or len(self._tensors) > _MOST:
+    def program(self, block: Block) -> Program:
+        """What makes the elements of a block."""
+        if block.dtype.itemsize > max(self._widths) or len(self._widths) > _MOST:
             raise Unfused
-        tensors = ", ".join(f"T x{place}" for place in range(len(self._tensors)))
+        tensors = ", ".join(f"T x{place}" for place in range(len(self._widths)))
         numbers = "".join(f", long long n{place}" for place in range(len(self._numbers)))
         body = f"({tensors}{numbers}) {{ {' '.join(self._lines)} return (T){block.data.name}; }}"
         name = f"thresh_{hashlib.sha256(body.encode()).hexdigest()[:16]}"
         source = f"{floats.FUNCTIONS} template <typename T> T {name}{body}"
         values = {f"n{place}": value for place, value in enumerate(self._numbers)}
-        made = compiled(source, len(values))(*self._tensors, **values)
-        return made.to(BITS[block.dtype.itemsize])
+        return Program(compiled(source, len(values)), values, block.dtype.itemsize)
 
     def reset(self) -> None:
         """There is nothing to forget: these kernels serve one call."""
-
-    def elements(self, x: Block) -> int:
-        return self._tensors[0].numel()
 
     def within(self, x: Block, keys: Range, *, magnitude: bool = False) -> Mask:
         bounds = x.dtype.magnitude_keys if magnitude else x.dtype.keys
@@ -216,7 +223,7 @@ class FusedKernels(Kernels):
         """What has no place in a program."""
         raise Unfused
 
-    buffer = load = store = count = first = measure = magnitudes = split = join = choose = _refuse
+    buffer = load = store = count = first = measure = elements = magnitudes = split = join = choose = _refuse
 
 
 def _bias(dtype: DType, magnitude: bool) -> int:
