@@ -254,3 +254,11 @@ def test_graphs() -> None:
     x = torch.randn(1000, generator=torch.Generator().manual_seed(5))
     compiled = torch.compile(lambda x: t.gradient_threshold(x * 2, 0.5) + 1)
     torch.testing.assert_close(compiled(there(x)).cpu(), t.gradient_threshold(x * 2, 0.5) + 1)
+
+
+@pytest.mark.skipif(DEVICE != "cuda" or torch.cuda.mem_get_info()[0] < 16 << 30, reason="there is not enough memory")
+def test_more_elements_than_32_bits_count() -> None:
+    x = torch.zeros((1 << 31) + 1000, dtype=torch.int8, device=DEVICE)
+    x[0], x[-1] = 3, -3
+    made = t.gradient_threshold(x, 2)
+    assert (int(made[0]), int(made[-1]), int(made.count_nonzero())) == (3, -3, 2)

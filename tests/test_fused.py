@@ -152,6 +152,16 @@ def test_a_program_is_written_once() -> None:
     )
 
 
+def test_what_is_too_much_for_a_launch_is_not_fused() -> None:
+    x = torch.randn(1000, generator=torch.Generator().manual_seed(0))
+    cuts = torch.linspace(-2, 2, 40).tolist()
+    assert agree(t.levels, x, [cuts], out_dtype="float32") == 0
+    assert agree(t.levels, x, [cuts[:5]], values=[0, 1, 2, 3, 4, 5]) == 1
+    maps = [torch.full_like(x, number) for number in range(9)]
+    assert agree(t.levels, x, [maps], values=list(range(10))) == 0
+    assert agree(t.levels, x, [maps[:5]], values=list(range(6))) == 1
+
+
 def test_complex_elements_have_other_kernels() -> None:
     x = torch.randn(20, dtype=torch.complex64)
     assert agree(t.gradient_threshold, x, [1]) == 0

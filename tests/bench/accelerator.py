@@ -40,9 +40,9 @@ def _measured(size: int) -> list[tuple[str, float, float, float | None]]:
     for dtype in (torch.float32, torch.bfloat16, torch.int8):
         x = torch.randn(size // dtype.itemsize, device="cuda").mul(20 if dtype is torch.int8 else 1).to(dtype)
         kind = str(dtype).removeprefix("torch.")
-        copy = _seconds(partial(torch.empty_like(x).copy_, x))
+        copy = _seconds(partial(torch.empty_like(x).copy_, x), many=5)
         for way, copies, work in _ways(torch.zeros_like(x)):
-            rows.append((f"{way} {kind}", _seconds(partial(work, x)), copy, copies * copy))
+            rows.append((f"{way} {kind}", _seconds(partial(work, x), many=5), copy, copies * copy))
     small = torch.randn(_SMALL, device="cuda")
     ours, by_hand = (partial(work, small, 0.5) for work in (threshcli.gradient_threshold, _by_hand))
     rows.append((f"gradient of {_SMALL:,}", _seconds(ours, many=200), _seconds(by_hand, many=200), None))
@@ -66,8 +66,8 @@ def _ways(map: Any) -> Iterator[tuple[str, float, Callable[[Any], Any]]]:
         yield "soft", 1, lambda x: threshcli.soft_threshold(x, 0.5)
 
 
-def _seconds(work: Callable[[], Any], many: int = 1) -> float:
-    """The median of some runs, each of so many calls."""
+def _seconds(work: Callable[[], Any], many: int) -> float:
+    """Of a call, one of so many in a row (the device works on one while the next is on its way): the median of runs."""
     import torch
 
     times = []

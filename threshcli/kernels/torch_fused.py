@@ -25,6 +25,7 @@ from threshcli.kernels.base import Block, Kernels, MapCompare, Mask, Operator
 
 _SIGNS: dict[MapCompare, str] = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "eq": "=="}
 _MOST = 8  # tensors that torch's jiterator takes
+_MOST_NUMBERS = 64  # that go along with a launch, of the 4 KiB that all arguments together may have
 
 
 class Unfused(Exception):
@@ -96,7 +97,9 @@ class FusedKernels(Kernels):
 
     def program(self, block: Block) -> Program:
         """What makes the elements of a block."""
-        if block.dtype.itemsize > max(self._widths) or len(self._widths) > _MOST:
+        if block.dtype.itemsize > max(self._widths):
+            raise Unfused
+        if len(self._widths) > _MOST or len(self._numbers) > _MOST_NUMBERS:
             raise Unfused
         tensors = ", ".join(f"T x{place}" for place in range(len(self._widths)))
         numbers = "".join(f", long long n{place}" for place in range(len(self._numbers)))
