@@ -155,10 +155,10 @@ def test_without_usable_elements_nothing_is_found(dtype: DType, name: str, codes
 @pytest.mark.parametrize(
     ("name", "passes"),
     [
-        ("gathered", ["Gather"]),
-        ("sampled", ["Gather", "Blocks", "Collect"]),
-        ("missed", ["Gather", "Blocks", "Collect", "Digits", "Digits"]),
-        ("overflowed", ["Gather", "Blocks", "Collect", "Digits", "Digits"]),
+        ("gathered", ["Order"]),
+        ("sampled", ["Order", "Blocks", "Collect"]),
+        ("missed", ["Order", "Blocks", "Collect", "Digits", "Digits"]),
+        ("overflowed", ["Order", "Blocks", "Collect", "Digits", "Digits"]),
     ],
 )
 def test_each_way_is_taken(name: str, passes: list[str]) -> None:
@@ -175,11 +175,11 @@ def test_elements_of_64_bits_are_collected_once_few_share_their_first_digits() -
     runner = Runner()
     with way("missed", digit=16):
         runner(ranking(VALUE, lambda count: [count // 2]), drawn(FLOAT64, 500), FLOAT64)
-    assert runner.passes == ["Gather", "Blocks", "Collect", "Digits", "Collect"]
+    assert runner.passes == ["Order", "Blocks", "Collect", "Digits", "Collect"]
     runner = Runner()
     with way("overflowed", digit=16):
         runner(ranking(VALUE, lambda count: [count // 2]), np.arange(500), INT64)
-    assert runner.passes == ["Gather", "Blocks", "Collect", *["Digits"] * 4]
+    assert runner.passes == ["Order", "Blocks", "Collect", *["Digits"] * 4]
 
 
 def test_narrow_elements_are_read_once() -> None:
@@ -187,7 +187,7 @@ def test_narrow_elements_are_read_once() -> None:
     with way("sampled"):
         found = runner(ranking(MAGNITUDE, range), np.array([3, 1, 3], "u1"), UINT8)
     assert [ranked.value for ranked in found.found] == [1, 3, 3]
-    assert runner.passes == ["Gather", "Codes"]
+    assert runner.passes == ["Order", "Codes"]
 
 
 def many(kind: str, count: int) -> Array:
@@ -217,7 +217,7 @@ def test_of_many_elements_few_are_kept(kind: str) -> None:
             patch.setattr(_brackets, constant, value)
         patch.setattr(ranks, "SMALL", 1 << 16)
         found = runner(ranking(VALUE, lambda count: [count // 2, count // 10 * 9, count - 1000]), data, FLOAT32)
-    assert runner.passes == ["Gather", "Blocks", "Collect"]
+    assert runner.passes == ["Order", "Blocks", "Collect"]
     assert max(runner.largest.values()) < data.nbytes / 5
     ordered = np.sort(data)
     for ranked, rank in zip(found.found, [300_000, 540_000, 599_000], strict=True):
@@ -234,7 +234,7 @@ def test_a_state_never_outgrows_its_room(monkeypatch: pytest.MonkeyPatch) -> Non
     runner = Runner(1 << 16)
     found = runner(percentile(VALUE, 75), data, FLOAT32)
     assert found.value == np.percentile(data.astype("f8"), 75)
-    assert runner.passes == ["Gather", "Blocks", "Collect", "Digits", "Digits"]
+    assert runner.passes == ["Order", "Blocks", "Collect", "Digits", "Digits"]
     assert runner.largest["Collect"] < 10_000 + 1000
     assert runner.largest["Digits"] < (1 << 16) * 8 + 1000
 

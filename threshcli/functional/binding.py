@@ -12,7 +12,7 @@ import numpy as np
 from threshcli import thresholds
 from threshcli.dtypes import FLOAT64, DType
 from threshcli.errors import UsageError
-from threshcli.functional.held import Held, dtype_of, hold, is_differentiated, is_tensor
+from threshcli.functional.held import Given, Held, dtype_of, hold, is_differentiated, is_tensor
 from threshcli.functional.neighbours import window_map
 from threshcli.functional.solving import Solved, solve
 from threshcli.plan.bounds import each_cut
@@ -55,7 +55,7 @@ class Subject:
 
     dtype: DType
     shape: tuple[int, ...]
-    held: Callable[[], Held]
+    elements: Callable[[], Given]
     axes: Axes | None = None
 
     def bind(self, rule: Rule, given: Mapping[str, Any], *, broadcast: bool) -> Bindings:
@@ -116,7 +116,7 @@ class Subject:
         if isinstance(source, NumberThreshold):
             return [Fixed(source.number.text, source.number.value)]
         if isinstance(source, Windowed):
-            made = window_map(source, self.held(), Fit(), magnitude=rule.magnitude, axes=self.axes)
+            made = window_map(source, self.elements(), Fit(), magnitude=rule.magnitude, axes=self.axes)
             path = f"{slot.name} {len(found.maps)}"
             found.maps[path] = made
             view = View(0, made.shape, row_major(made.shape), FLOAT64.itemsize)
@@ -125,7 +125,7 @@ class Subject:
             raise UsageError(f"{slot.name} {text!r} names a file", hint="load it, and give the tensor or array itself")
         if source.cuts > 1 and not slot.many:
             raise UsageError(f"{text} gives several cuts, and {slot.name} is one", hint="use otsu")
-        solved = solve(source, self.held(), Fit(), magnitude=rule.magnitude, axis=None, mask=None)
+        solved = solve(source, self.elements(), Fit(), magnitude=rule.magnitude, axis=None, mask=None)
         return self._bounds(rule, slot, solved, found, broadcast=False)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
@@ -49,6 +50,23 @@ class Held:
         buffer[:] = self.data[offset : offset + len(buffer)]
 
 
+class Away:
+    """Elements of a tensor in the memory of a device, which are copied once somebody asks for them."""
+
+    def __init__(self, tensor: torch.Tensor, dtype: DType) -> None:
+        self.tensor, self.dtype = tensor, dtype
+        self.shape, self.elements = tuple(tensor.shape), tensor.numel()
+
+    @cached_property
+    def values(self) -> np.ndarray[Any, Any]:
+        """The elements in a row, as those of `Held`."""
+        return _copied(self.tensor, self.dtype).values
+
+
+Given = Held | Away
+"""What thresholds are worked out from."""
+
+
 def is_tensor(value: object) -> TypeGuard[torch.Tensor]:
     """Whether a value is a torch tensor; nobody who has none pays for torch."""
     module = sys.modules.get("torch")
@@ -80,16 +98,34 @@ def hold(value: object, what: str) -> Held:
     """An array, or a tensor in the memory of the CPU or (copied) of a device, as bytes; UsageError for other things."""
     dtype = dtype_of(value, what)
     if is_tensor(value):
-        if not has_memory(value):
-            where = "it is inside of a transform of torch, or nothing but a shape"
-            hint = "work thresholds out before, and give the result"
-            raise UsageError(f"{what} has no elements to look at: {where}", hint=hint)
-        dense = value.detach().cpu().contiguous().resolve_conj().resolve_neg()
-        return Held(memory(dense), dtype, tuple(value.shape))
+        _check_memory(value, what)
+        return _copied(value, dtype)
     array = np.asarray(value)
     native = array.astype(array.dtype.newbyteorder("="), copy=False)
     flat = np.ascontiguousarray(native).reshape(-1)
     return Held(flat.view(np.uint8).data if flat.size else memoryview(b""), dtype, array.shape)
+
+
+def take(value: object, what: str) -> Given:
+    """The same, but that a tensor stays in the memory of a device of CUDA until its elements are asked for; Metal's is
+    that of the CPU."""
+    if not is_tensor(value) or not value.is_cuda:
+        return hold(value, what)
+    dtype = dtype_of(value, what)
+    _check_memory(value, what)
+    return Away(value, dtype)
+
+
+def _check_memory(tensor: torch.Tensor, what: str) -> None:
+    if not has_memory(tensor):
+        where = "it is inside of a transform of torch, or nothing but a shape"
+        hint = "work thresholds out before, and give the result"
+        raise UsageError(f"{what} has no elements to look at: {where}", hint=hint)
+
+
+def _copied(tensor: torch.Tensor, dtype: DType) -> Held:
+    dense = tensor.detach().cpu().contiguous().resolve_conj().resolve_neg()
+    return Held(memory(dense), dtype, tuple(tensor.shape))
 
 
 def memory(tensor: torch.Tensor) -> memoryview:

@@ -10,7 +10,7 @@ from threshcli.dtypes import BOOL
 from threshcli.engine.cuts import Cuts
 from threshcli.engine.mapping import modify
 from threshcli.errors import InputError, UsageError
-from threshcli.functional.held import Held
+from threshcli.functional.held import Given, Held
 from threshcli.functional.solving import run
 from threshcli.kernels import _numpy_convert as convert
 from threshcli.kernels.base import Kernels, Mask
@@ -77,7 +77,7 @@ def pieces(mask: memoryview, k: Kernels, tile: Tile) -> Any:
 
 
 def window_map(
-    source: Windowed, x: Held, fit: Fit, *, magnitude: bool, axes: Axes | None, mask: Array | None = None
+    source: Windowed, x: Given, fit: Fit, *, magnitude: bool, axes: Axes | None, mask: Array | None = None
 ) -> Array:
     """The thresholds of a source that looks at windows, in float64; UsageError or InputError where there are none."""
     lens, kind = fit.terms(magnitude).lens, x.dtype.compared
@@ -100,7 +100,7 @@ def window_map(
     return found
 
 
-def _extremes(source: Windowed, x: Held, fit: Fit, magnitude: bool, usable: Array | None) -> Extremes:
+def _extremes(source: Windowed, x: Given, fit: Fit, magnitude: bool, usable: Array | None) -> Extremes:
     """The least and the largest element that can be used, if the source asks for them."""
     if not source.needs_extremes:
         return 0, 0

@@ -14,7 +14,7 @@ from threshcli.dtypes import DTYPES, DType
 from threshcli.engine.cuts import Cuts
 from threshcli.errors import InputError, UsageError
 from threshcli.functional.binding import Bindings, Subject
-from threshcli.functional.held import Held, dtype_of, hold, is_tensor
+from threshcli.functional.held import Held, dtype_of, hold, is_tensor, take
 from threshcli.functional.neighbours import Looking, mask_of, pieces
 from threshcli.kernels.base import Block, Cut, Kernels
 from threshcli.kernels.complex import fitting
@@ -74,7 +74,7 @@ def prepare(
     rule.check_shape(shape)
     if axes is not None:
         axes.of(len(shape))
-    subject = Subject(dtype, shape, lambda: hold(input, "input"), axes)
+    subject = Subject(dtype, shape, lambda: take(input, "input"), axes)
     bindings = subject.bind(rule, given, broadcast=broadcast)
     check_ranks(rule, bindings.bounds, math.prod(shape))
     rule.check_cuts(len(bindings.bounds), out)

@@ -12,12 +12,13 @@ import numpy as np
 from threshcli.dtypes import DType
 from threshcli.engine.solving import inside, nobody
 from threshcli.errors import InputError, UsageError
-from threshcli.functional.held import Held
+from threshcli.functional.held import Given, Held
+from threshcli.functional.on_device import OnDevice
 from threshcli.kernels import _numpy_convert as convert
 from threshcli.plan.fit import Fit
 from threshcli.plan.sharing import shared_dtype
 from threshcli.spec import Number
-from threshcli.studies.base import VALUE, Array, Sample, Stretches, Study, answer_of
+from threshcli.studies.base import VALUE, Array, Fold, Sample, Stretches, Study, answer_of, passed
 from threshcli.thresholds.base import Answer, Bound, Fixed, Spread, Worked
 from threshcli.tiles import tile_elements, tiles
 
@@ -77,7 +78,7 @@ class Solved:
         return Spread(self.spec, self.axis, self.answers)
 
 
-def solve(source: Worked, held: Held, fit: Fit, *, magnitude: bool, axis: int | None, mask: Held | None) -> Solved:
+def solve(source: Worked, held: Given, fit: Fit, *, magnitude: bool, axis: int | None, mask: Held | None) -> Solved:
     """Work a source out from an input, or along an axis of it; UsageError, InputError where that cannot be."""
     if not (held.dtype.is_real or magnitude):
         raise UsageError(f"the input is {held.dtype.name}, which has no order", hint="look at its magnitude")
@@ -102,7 +103,7 @@ def solve(source: Worked, held: Held, fit: Fit, *, magnitude: bool, axis: int | 
 
 
 def together(
-    source: Worked, parts: Sequence[Held], fit: Fit, *, magnitude: bool, masks: Sequence[Held | None] = ()
+    source: Worked, parts: Sequence[Given], fit: Fit, *, magnitude: bool, masks: Sequence[Held | None] = ()
 ) -> list[Answer]:
     """One threshold for several inputs that are looked at as one, as the share of each in it."""
     masks = masks or [None] * len(parts)
@@ -123,7 +124,7 @@ def truth_of(mask: Held) -> Array:
 
 def _answer(
     source: Worked,
-    parts: Sequence[tuple[Held, Array | None]],
+    parts: Sequence[tuple[Given, Array | None]],
     fit: Fit,
     magnitude: bool,
     who: str,
@@ -139,16 +140,25 @@ def _answer(
 
 
 def run(
-    study: Study[Any], parts: Sequence[tuple[Held, Array | None]], dtype: DType, *, ignore_zero: bool = False
+    study: Study[Any], parts: Sequence[tuple[Given, Array | None]], dtype: DType, *, ignore_zero: bool = False
 ) -> Any:
-    """The answer of a study to inputs in memory, looked at as one row of elements, a tile at a time."""
+    """The answer of a study to inputs, looked at as one row of elements: on their device where that can be, else in
+    memory, a tile at a time."""
     elements = sum(part.elements for part, _ in parts)
+    there = OnDevice.of(parts, dtype, ignore_zero=ignore_zero)
+
+    def look(fold: Fold[Any]) -> Any:
+        state = None if there is None else there.look(fold)
+        if state is not None:
+            return state
+        return passed(fold, dtype, elements, lambda ends: _samples(parts, dtype, ends, ignore_zero))
+
     with np.errstate(all="ignore"):
-        return answer_of(study, dtype, elements, lambda ends: _samples(parts, dtype, ends, ignore_zero))
+        return answer_of(study, look)
 
 
 def _samples(
-    parts: Sequence[tuple[Held, Array | None]], dtype: DType, ends: Stretches, ignore_zero: bool
+    parts: Sequence[tuple[Given, Array | None]], dtype: DType, ends: Stretches, ignore_zero: bool
 ) -> Iterator[Sample]:
     """The tiles of all parts, or (with `ends`) those stretches of the row that they make, cut at the ends of parts."""
     wanted = None if ends is None else list(ends)

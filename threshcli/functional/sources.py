@@ -10,7 +10,7 @@ import numpy as np
 
 from threshcli import thresholds
 from threshcli.errors import UsageError
-from threshcli.functional.held import Held, hold
+from threshcli.functional.held import Given, Held, hold, take
 from threshcli.functional.making import digits, number
 from threshcli.functional.solving import Solved, solve
 from threshcli.functional.wording import in_python
@@ -48,7 +48,8 @@ def threshold(
     """Work a threshold out as the command line's `-t SPEC` does: "p90", "top1000", "zero90%", "otsu", ...
 
     Args:
-        input: Tensor or array of any shape and dtype (complex: by `magnitude`). Of a device, a copy is studied.
+        input: Tensor or array of any shape and dtype (complex: by `magnitude`). Of a device of CUDA, quantiles, cuts by
+            rank and medians are worked out there; for all else, for masks and along an axis, a copy is studied.
         spec: How the threshold is written.
         magnitude: Look at abs(input), for rules that compare it (`gradient_threshold`, `hard_threshold`, shrinkage).
         axis: One threshold for each index along this axis.
@@ -102,12 +103,12 @@ def _worked_out(
     return solve(source, held, fit, magnitude=magnitude, axis=axis, mask=chosen)
 
 
-def looked_at(input: Any, source: Threshold, options: Mapping[str, Any], mask: Any) -> tuple[Held, Fit, Held | None]:
+def looked_at(input: Any, source: Threshold, options: Mapping[str, Any], mask: Any) -> tuple[Given, Fit, Held | None]:
     """The input, how a source is worked out from it, and where; UsageError of options that do not fit."""
     read = {name: _number(name, options.get(name)) for name in ("scale", "offset", "at_least", "at_most")}
     fit = Fit(**{**options, **read})
     fit.check({"threshold": source})
-    held = hold(input, "input")
+    held = take(input, "input")
     chosen = None if mask is None else hold(mask, "mask")
     if chosen is not None and chosen.shape != held.shape:
         shapes = f"mask has shape {list(chosen.shape)}, the input {list(held.shape)}"

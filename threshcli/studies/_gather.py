@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from threshcli.dtypes import DTYPES, DType
-from threshcli.studies._ordered import usable
+from threshcli.studies._ordered import Found, find, joined, usable
 from threshcli.studies.base import VALUE, Array, Fold, Lens, Sample
 
 CODES = 1 << 17
@@ -32,6 +32,10 @@ class Gathered:
     @property
     def usable(self) -> int:
         return sum(piece.size for piece in self.pieces)
+
+    def find(self, ranks: list[int]) -> list[Found]:
+        """The order statistics of these ranks; empties it."""
+        return find(joined(self.pieces), ranks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,12 @@ class Gather(Fold[Gathered]):
 
     def stretches(self, elements: int) -> Iterable[tuple[int, int]] | None:
         return None if elements <= self.most else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Order(Gather):
+    """The same, to be asked for nothing but order statistics, and how many elements there are: by who has elements at
+    hand in another way, of more than `most` of them, too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,18 +147,23 @@ Stretches = Iterable[tuple[int, int]] | None
 """Positions [start, stop) that a pass is to read; None for all."""
 
 
-def answer_of(study: Study[A], dtype: DType, elements: int, samples: Callable[[Stretches], Iterable[Sample]]) -> A:
-    """The answer of a study to so many elements, of which `samples` gives those of each pass."""
+def answer_of(study: Study[A], look: Callable[[Fold[Any]], Any]) -> A:
+    """The answer of a study, where `look` gives the state of a fold over the whole population."""
     state: Any = None
     try:
         while True:
-            fold = study.send(state)
-            state = fold.nothing(dtype)
-            for sample in samples(fold.stretches(elements)):
-                state = fold.add(state, fold.fold(sample))
+            state = look(study.send(state))
     except StopIteration as ended:
         answer: A = ended.value
         return answer
+
+
+def passed(fold: Fold[S], dtype: DType, elements: int, samples: Callable[[Stretches], Iterable[Sample]]) -> S:
+    """The state of a fold over so many elements, of which `samples` gives those that it asks for."""
+    state = fold.nothing(dtype)
+    for sample in samples(fold.stretches(elements)):
+        state = fold.add(state, fold.fold(sample))
+    return state
 
 
 def run_in_memory(study: Study[A], data: Array, dtype: DType, mask: Array | None = None) -> A:
@@ -169,4 +174,4 @@ def run_in_memory(study: Study[A], data: Array, dtype: DType, mask: Array | None
             part = None if mask is None else mask[start:stop]
             yield Sample(data[start:stop], dtype, start, part)
 
-    return answer_of(study, dtype, data.size, samples)
+    return answer_of(study, lambda fold: passed(fold, dtype, data.size, samples))

@@ -15,8 +15,8 @@ from typing import NamedTuple
 from threshcli.dtypes import DType, Real
 from threshcli.errors import InputError
 from threshcli.studies._brackets import Blocks, Collect, Sampled, Span, spans, spread
-from threshcli.studies._gather import Codes, Gather
-from threshcli.studies._ordered import Found, find, joined, shift, tally
+from threshcli.studies._gather import Codes, Order
+from threshcli.studies._ordered import Found, shift, tally
 from threshcli.studies.base import Lens, Study
 
 SMALL = 1 << 22
@@ -57,10 +57,10 @@ def ranking(lens: Lens, wanted: Wanted) -> Study[Ranking]:
     `wanted` is a pure function: it is asked with an estimate of the number of usable elements first, and with the true
     one at the end. It is not asked where no element is usable: then nothing is found.
     """
-    small = yield Gather(lens, SMALL)
+    small = yield Order(lens, SMALL)
     if small.read:
         usable = small.usable
-        found = _apply(lambda ranks: find(joined(small.pieces), ranks), wanted, usable)
+        found = _apply(small.find, wanted, usable)
         return Ranking(usable, small.nan, _ranked(found, lens.dtype(small.dtype)))
     if small.dtype.bits <= 16:
         return (yield from _of_codes(lens, small.dtype, wanted))

@@ -58,8 +58,9 @@ class GradientThreshold:
     these on one optimizer act in the order in which they were made.
 
     Cost: one pass over gradients on the CPU, in tiles, in less time than the same by hand with torch's foreach
-    operations (`python -m tests.bench training` measures it). Specs need a look at the gradients before; those on a
-    device are copied to the CPU for that. A gradient whose elements do not lie in a row is copied.
+    operations (`python -m tests.bench training` measures it). Specs need a look at the gradients before; of those on
+    a device of CUDA ranks, percentiles and medians are worked out there, and all else from a copy on the CPU. A
+    gradient whose elements do not lie in a row is copied.
 
     Raises:
         UsageError: (a ValueError) of what is neither module nor optimizer, of thresholds that cannot be meant, patterns

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from threshcli.dtypes import Real
 from threshcli.errors import InputError, UsageError
-from threshcli.functional.held import hold
+from threshcli.functional.held import take
 from threshcli.functional.solving import Solved, solve, together
 from threshcli.plan.fit import Fit
 from threshcli.thresholds.base import Ties, Worked
@@ -76,7 +76,7 @@ class Thresholder:
 
     def _own(self, source: Worked, entry: Entry) -> Solved:
         try:
-            return solve(source, hold(entry.grad, entry.key), self._fit, magnitude=True, axis=None, mask=None)
+            return solve(source, take(entry.grad, entry.key), self._fit, magnitude=True, axis=None, mask=None)
         except InputError as error:
             raise InputError(f"the gradient of {entry.key}: {error.what}", hint=_REMEDY) from error
 
@@ -84,7 +84,7 @@ class Thresholder:
         source = choice.value
         if not isinstance(source, Worked):
             raise TypeError("a number is nothing to work out")
-        parts = [hold(entry.grad, entry.key) for entry in entries]
+        parts = [take(entry.grad, entry.key) for entry in entries]
         try:
             answers = together(source, parts, self._fit, magnitude=True)
         except InputError as error:
