@@ -57,9 +57,13 @@ def test_a_parameter_without_a_gradient_keeps_its_remainder() -> None:
 
 
 def test_a_step_that_fails_loses_no_remainder_and_adds_none_twice() -> None:
+    """Nor is anything a remainder before there was a step."""
     model = Bag({"weight": torch.tensor([0.5, 3.0])})
-    specs: list[Any] = [1, "minimum", 1]
+    specs: list[Any] = ["minimum", 1, "minimum", 1]
     with t.GradientThreshold(model, lambda number: specs[number], error_feedback=True) as thresholded:
+        with pytest.raises(InputError, match="the gradient of weight"):
+            step(model)
+        assert thresholded.state_dict()["residuals"]["weight"].tolist() == [0, 0]
         step(model)
         model.get_parameter("weight").grad = torch.zeros(2)
         with pytest.raises(InputError, match="the gradient of weight"):

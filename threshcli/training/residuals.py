@@ -6,7 +6,7 @@ Lin et al. 2018 (arXiv:1712.01887) do so with the gradient's small elements.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,22 +21,24 @@ class Residuals:
     def __init__(self) -> None:
         self._kept: dict[str, Tensor] = {}
 
-    def join(self, key: str, grad: Tensor) -> Tensor:
-        """Add the remainder of this key to a gradient; returns the tensor that the next remainder goes into."""
-        kept = self._kept.get(key)
-        if kept is None:
-            kept = torch.empty(grad.shape, dtype=grad.dtype, device=grad.device)
-        else:
-            if kept.shape != grad.shape:
-                raise UsageError(
-                    f"the remainder of {key} has shape {list(kept.shape)}, its gradient {list(grad.shape)}",
-                    hint="load the state of the same model",
-                )
-            kept = kept.to(grad, copy=False).contiguous()
-            grad.add_(kept)
-            kept.zero_()  # it is in the gradient now, whatever becomes of that
-        self._kept[key] = kept
-        return kept
+    def join(self, entries: Sequence[tuple[str, Tensor]]) -> list[Tensor]:
+        """Add remainders to gradients by their keys; returns the tensors that the next remainders go into."""
+        alike: dict[tuple[torch.device, torch.dtype], list[tuple[Tensor, Tensor]]] = {}
+        found = []
+        for key, grad in entries:
+            kept = self._kept.get(key)
+            if kept is None:
+                kept = torch.zeros(grad.shape, dtype=grad.dtype, device=grad.device)
+            else:
+                kept = _fitting(key, kept, grad)
+                alike.setdefault((grad.device, grad.dtype), []).append((grad, kept))
+            found.append(kept)
+        for pairs in alike.values():  # a device has few operations for many tensors alike
+            grads, rests = zip(*pairs, strict=True)
+            torch._foreach_add_(grads, rests)
+            torch._foreach_zero_(rests)  # they are in the gradients now, whatever becomes of those
+        self._kept.update((key, kept) for (key, _), kept in zip(entries, found, strict=True))
+        return found
 
     def state(self) -> dict[str, Tensor]:
         """The remainders, not copied."""
@@ -48,3 +50,13 @@ class Residuals:
         if strange:
             raise UsageError(f"the remainder of {strange[0]} is no tensor", hint="load what state_dict() gave")
         self._kept = {key: value.detach().clone() for key, value in state.items()}
+
+
+def _fitting(key: str, kept: Tensor, grad: Tensor) -> Tensor:
+    """A remainder as its gradient is."""
+    if kept.shape != grad.shape:
+        raise UsageError(
+            f"the remainder of {key} has shape {list(kept.shape)}, its gradient {list(grad.shape)}",
+            hint="load the state of the same model",
+        )
+    return kept.to(grad, copy=False).contiguous()

@@ -53,7 +53,9 @@ class Thresholder:
         chosen = [(entry, choice) for entry, choice in zip(entries, choices, strict=True) if choice is not None]
         for entry, _ in chosen:
             refuse_unworkable(entry.key, entry.grad)
-        rests = [None if self._residuals is None else self._residuals.join(*entry) for entry, _ in chosen]
+        rests: Sequence[Tensor | None] = [None] * len(chosen)
+        if self._residuals is not None:
+            rests = self._residuals.join([entry for entry, _ in chosen])
         cuts = self._cuts(chosen)
         return threshold_all(
             [Work(*entry, cut, rest) for (entry, _), cut, rest in zip(chosen, cuts, rests, strict=True)]
