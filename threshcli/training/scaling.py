@@ -33,8 +33,11 @@ def unscale(optimizer: Optimizer, options: dict[str, Any]) -> None:
     if not isinstance(scale, Tensor):
         return
     inverse = scale.double().reciprocal().float() if scale.device.type != "mps" else scale.reciprocal()
+    alike: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             if parameter.grad is not None:
-                parameter.grad.mul_(inverse.to(parameter.grad.device))
+                alike.setdefault((parameter.grad.device, parameter.grad.dtype), []).append(parameter.grad)
+    for (device, _), grads in alike.items():
+        torch._foreach_mul_(grads, inverse.to(device))
     optimizer.grad_scale = None  # type: ignore[attr-defined]  # GradScaler puts it there, and removes it after the step
