@@ -14,12 +14,8 @@ from torch import Tensor
 
 import threshcli as t
 from tests.harness import thresh
-from tests.training import DTYPES, Bag, bits, gradients, same, step
+from tests.training import DTYPES, Bag, gradients, same, step
 from threshcli.errors import UsageError
-from threshcli.functional.running import prepare
-from threshcli.rules.gradient import Gradient
-from threshcli.training import working
-from threshcli.training.statistics import Measured
 
 SPECS = (0, 0.5, 0.3, 1e-9, "zero90%", "top13", "top20%", "p75", "p33.3", "energy90%", "1sigma", "mean", "median")
 
@@ -57,25 +53,6 @@ def test_gradients_are_those_of_the_command(
         assert math.isclose(found.norm_after, tensor["norm_after"], rel_tol=1e-6)
         if found.elements:
             assert found.threshold == float(tensor["threshold"]["value"])
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("spec", [0.5, "top13", "zero90%"])
-def test_a_device_gives_the_same_bits(spec: Any, dtype: torch.dtype) -> None:
-    """What serves devices, at work on the CPU."""
-    for name, grad in gradients(5, dtype).items():
-        here, there = grad.clone(), grad.clone()
-        threshold = t.threshold(grad, spec, magnitude=True) if isinstance(spec, str) else spec
-        rests = [torch.full_like(grad, 7) for _ in range(2)]
-        (line,) = working.threshold_all([working.Work(name, here, threshold, rests[0])])
-        call = prepare(Gradient(), there, {"threshold": threshold}, broadcast=False, out_dtype=None)
-        waiting = working.on_device(working.Work(name, there, threshold, rests[1]), call)
-        assert bits(here) == bits(there)
-        assert bits(rests[0]) == bits(rests[1])
-        read = waiting.read()
-        assert isinstance(line.measured, Measured), "nobody waits for what is on the CPU"
-        assert line.measured[:3] == read[:3]
-        assert read[3:] == pytest.approx(line.measured[3:], rel=1e-5)
 
 
 def test_large_gradients_are_worked_on_in_tiles() -> None:

@@ -7,10 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 __all__ = ["GradientStats", "ParameterStats"]
+
+Array = npt.NDArray[np.float64]
 
 
 class Measured(NamedTuple):
@@ -29,17 +33,33 @@ class Measured(NamedTuple):
         return Measured(*counts, self.before + other.before, self.after + other.after)
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """The same on a device that may still be at work: nobody waits for it until the numbers are asked for."""
+class Rows(NamedTuple):
+    """Some columns of a table of what was measured on a device. Its four lines are norms of what is finite, before and
+    after, how many elements are not zero afterwards, and how many are NaN."""
+
+    table: Tensor
+    start: int
+    stop: int
+    droppable: int
+    """How many elements were dropped if they are zero: by rank, zeros may stay."""
+
+
+class Waiting(NamedTuple):
+    """What `Measured` tells of elements on a device that may still be at work: nobody waits for it until the numbers
+    are asked for."""
 
     elements: int
-    counts: Tensor
-    squares: Tensor
+    rows: tuple[Rows, ...]
 
-    def read(self) -> Measured:
-        dropped, nan = self.counts.tolist()
-        return Measured(self.elements, dropped, nan, *self.squares.tolist())
+    def read(self, fetched: Mapping[int, Array]) -> Measured:
+        """The numbers, from tables by their ids."""
+        found = Measured(self.elements)
+        for table, start, stop, droppable in self.rows:
+            columns = fetched[id(table)][:, start:stop]
+            before, after = np.square(columns[:2]).sum(1).tolist()
+            stays, nan = (int(count) for count in columns[2:].sum(1))
+            found = found.plus(Measured(0, max(0, droppable - stays), nan, before, after))
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +152,10 @@ class Line(NamedTuple):
 
 def told(lines: Iterable[Line]) -> GradientStats:
     """Statistics; waits for devices."""
-    found = {}
-    for name, threshold, measured in lines:
-        seen = measured.read() if isinstance(measured, Waiting) else measured
+    found, all_lines = {}, list(lines)
+    fetched = _fetched(line.measured for line in all_lines if isinstance(line.measured, Waiting))
+    for name, threshold, measured in all_lines:
+        seen = measured.read(fetched) if isinstance(measured, Waiting) else measured
         kept = seen.elements - seen.dropped - seen.nan
         found[name] = ParameterStats(
             seen.elements, kept, seen.nan, math.sqrt(seen.before), math.sqrt(seen.after), threshold
@@ -142,9 +163,15 @@ def told(lines: Iterable[Line]) -> GradientStats:
     return GradientStats(found)
 
 
-def measured_on_device(before: Tensor, after: Tensor) -> Waiting:
-    """What there is to measure of gradients on a device, without waiting for it."""
-    nan = torch.isnan(after).sum()
-    squares = [torch.where(x.isfinite(), x, 0).float().square().sum() for x in (before, after)]
-    counts = torch.stack([after.numel() - torch.count_nonzero(after), nan])
-    return Waiting(after.numel(), counts, torch.stack(squares))
+def _fetched(several: Iterable[Waiting]) -> dict[int, Array]:
+    """What was measured on devices, by the ids of its tables there. Each device is waited for once."""
+    there: dict[torch.device, dict[int, Tensor]] = {}
+    for waiting in several:
+        for rows in waiting.rows:
+            there.setdefault(rows.table.device, {})[id(rows.table)] = rows.table
+    found: dict[int, Array] = {}
+    for tables in there.values():
+        ends = np.cumsum([table.shape[1] for table in tables.values()])
+        here = torch.cat(list(tables.values()), 1).cpu().double().numpy()
+        found.update(zip(tables, np.split(here, ends[:-1], axis=1), strict=True))
+    return found

@@ -2,7 +2,7 @@
 where that is wanted, the remainder.
 
 On the CPU it works tile by tile with NumPy's kernels, and measures while a tile is in the cache, in one thread: another
-would wait for the interpreter most of the time. On a device torch's kernels do the same with a tensor at a time.
+would wait for the interpreter most of the time. `devices` does the same elsewhere.
 """
 
 from __future__ import annotations
@@ -20,15 +20,14 @@ from threshcli.errors import UsageError
 from threshcli.functional.held import memory
 from threshcli.functional.running import Call, own_kernels, planned, prepare, span
 from threshcli.functional.solving import Solved
-from threshcli.functional.tensors import select
-from threshcli.kernels._torch_convert import BITS
 from threshcli.kernels.base import Block, Kernels, Mask
 from threshcli.rules.gradient import Gradient
 from threshcli.spec import ZERO
 from threshcli.stats import Counts
 from threshcli.thresholds.base import Fixed
 from threshcli.tiles import tile_elements, tiles
-from threshcli.training.statistics import Line, Measured, Waiting, measured_on_device
+from threshcli.training.devices import Task, threshold_on_devices
+from threshcli.training.statistics import Line, Measured
 
 _RULE = Gradient()
 _TILE = 1 << 18  # bytes: all that is made of a tile stays in the cache
@@ -64,28 +63,34 @@ def refuse_unworkable(name: str, grad: Tensor) -> None:
 
 def threshold_all(works: Sequence[Work]) -> list[Line]:
     """Threshold gradients in place, and tell what became of each. Whatever is refused is so before any changes."""
-    known: dict[tuple[torch.dtype, torch.Size, int], _Settled] = {}  # most parameters have the shape of others
+    known: dict[tuple[torch.dtype, torch.Size | None, int], _Settled] = {}  # most parameters are settled as others
     settled = []
     for work in works:
-        key = work.grad.dtype, work.grad.shape, id(work.threshold)
+        shape = work.grad.shape if isinstance(work.threshold, Solved) else None  # to a number all are the same
+        key = work.grad.dtype, shape, id(work.threshold)
         settled.append(known.get(key) or known.setdefault(key, _settle(work)))
+    pairs = list(zip(works, settled, strict=True))
+    tasks = [Task(work.grad, work.residual, found.call) for work, found in pairs if is_on_device(work.grad)]
+    waiting = iter(threshold_on_devices(tasks))
     lines = []
-    for work, found in zip(works, settled, strict=True):
-        lines.append(Line(work.name, _compared(found.call), _in_place(work, found)))
-        torch.autograd.graph.increment_version(work.grad)
+    for work, found in pairs:
+        measured = next(waiting) if is_on_device(work.grad) else _on_cpu(work, found)
+        lines.append(Line(work.name, found.compared, measured))
+    torch.autograd.graph.increment_version([work.grad for work in works])
     return lines
 
 
 class _Settled(NamedTuple):
-    """What gradients of one shape and dtype are thresholded with."""
+    """What gradients of one dtype, and at ranks of one shape, are thresholded with."""
 
     call: Call
     cuts: Cuts
+    compared: float
 
 
 def _settle(work: Work) -> _Settled:
     call = prepare(_RULE, work.grad, {"threshold": work.threshold})
-    return _Settled(call, Cuts(call.rule, planned(call), call.bindings.held))
+    return _Settled(call, Cuts(call.rule, planned(call), call.bindings.held), _compared(call))
 
 
 def _compared(call: Call) -> float:
@@ -94,9 +99,12 @@ def _compared(call: Call) -> float:
     return float(bound.plain(bound.value, call.dtype)) if isinstance(bound, Fixed) else math.nan
 
 
-def _in_place(work: Work, settled: _Settled) -> Measured | Waiting:
-    if work.grad.device.type != "cpu":
-        return on_device(work, settled.call)
+def is_on_device(grad: Tensor) -> bool:
+    """Whether a gradient is out of reach of the CPU."""
+    return grad.device.type != "cpu"
+
+
+def _on_cpu(work: Work, settled: _Settled) -> Measured:
     if work.grad.is_contiguous():
         return _in_memory(work, settled)
     row = work.grad.contiguous()  # where elements do not lie in a row, a tensor more
@@ -144,16 +152,3 @@ def _measured(k: Kernels, x: Block, kept: Mask) -> tuple[Measured, bool]:
 
 def _squares(k: Kernels, x: Block, clean: bool) -> float:
     return sum(k.moments(x, clean=clean, precise=not clean, sums=False)[1])
-
-
-def on_device(work: Work, call: Call) -> Waiting:
-    """The same with torch's kernels, on the device of the gradient; nobody waits for it."""
-    x = work.grad.detach()
-    made = select(call, x)
-    measured = measured_on_device(x, made)
-    if work.residual is not None:
-        bits = BITS[x.element_size()]
-        flat = work.residual.view(x.shape)
-        torch.bitwise_xor(x.contiguous().view(bits), made.contiguous().view(bits), out=flat.view(bits))
-    x.copy_(made)
-    return measured
