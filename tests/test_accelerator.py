@@ -242,7 +242,7 @@ def test_losses() -> None:
 @pytest.mark.parametrize("spec", [*SPECS, "isodata", "bayes", "multiotsu3"])
 @pytest.mark.parametrize("axis", [None, 0])
 def test_thresholds_are_worked_out_of_tensors_there(spec: str, axis: int | None) -> None:
-    x = torch.randn(7, 3000, generator=torch.Generator().manual_seed(4))
+    x = torch.randn(7, 20_000, generator=torch.Generator().manual_seed(4))
     wanted, code = attempted(lambda: t.threshold(x, spec, axis=axis))  # type: ignore[arg-type, return-value]
     found, status = attempted(lambda: t.threshold(there(x), spec, axis=axis))  # type: ignore[arg-type, return-value]
     assert (found, status) == (wanted, code)

@@ -19,8 +19,8 @@ from threshcli.studies.ties import CountEqual, FindEqual, Pieces
 if TYPE_CHECKING:
     from threshcli.kernels.torch_ranks import Ranks, Row, Seen
 
-LEAST = 1 << 14
-"""Elements under which they are copied: NumPy is done with so few before a device has begun."""
+LEAST = 1 << 17
+"""Elements under which they are copied: the dozens of operations that a device is told take longer than NumPy then."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,3 +158,25 @@ def row_sums(leaves: Tensor) -> list[float]:
     while leaves.shape[1] > 1:
         leaves = leaves[:, : leaves.shape[1] // 2] + leaves[:, leaves.shape[1] // 2 :]
     return [float(total) for total in leaves[:, 0].tolist()]
+
+
+def bias_of(dtype: DType, magnitude: bool = False) -> int:
+    """What `keys_of` lie under the keys of `dtypes`, so that unsigned ones fit into a signed integer."""
+    unsigned = dtype.kind == "uint" or not dtype.signed or (magnitude and dtype.kind == "int")
+    return 1 << (dtype.bits - 1) if unsigned else 0
+
+
+def keys_of(x: Block, magnitude: bool = False) -> Tensor:
+    """The keys of the elements, or of their magnitudes, less `bias_of`; those of NaN lie past the bounds, except where
+    NaN is coded as the negative zero."""
+    bits: Tensor = x.data
+    if x.dtype.is_float and x.dtype.signed:
+        size = bits & (x.dtype.sign - 1)
+        if magnitude:
+            return size
+        sign = bits >> (x.dtype.bits - 1)
+        return (size ^ sign) - sign
+    if magnitude and x.dtype.kind == "int":  # abs(-128) is 128 once it is read as unsigned
+        sign = bits >> (x.dtype.bits - 1)
+        bits = (bits ^ sign) - sign
+    return bits ^ -bias_of(x.dtype, magnitude) if bias_of(x.dtype, magnitude) else bits

@@ -21,8 +21,10 @@ from threshcli.kernels._torch_convert import (
     NATIVE,
     OPERATORS,
     Exact,
+    bias_of,
     compared,
     exact,
+    keys_of,
     quiet,
     rounded,
     row_sums,
@@ -108,8 +110,8 @@ class TorchKernels(TorchPairs):
             values, checked = self._floats(x, magnitude), high == bounds.high
             first, last = x.dtype.number(low), x.dtype.number(high)
         else:
-            values, checked = _keys(x, magnitude), x.dtype.is_float  # what lies past the bounds is NaN
-            bias = _bias(x.dtype, magnitude)
+            values, checked = keys_of(x, magnitude), x.dtype.is_float  # what lies past the bounds is NaN
+            bias = bias_of(x.dtype, magnitude)
             first, last = low - bias, high - bias
         found = []
         if low > bounds.low or checked:
@@ -127,7 +129,7 @@ class TorchKernels(TorchPairs):
         if x.dtype is other.dtype and x.dtype in self._native:
             return operator(self._floats(x, magnitude), self._floats(other))
         if x.dtype is other.dtype and (x.dtype.is_float or not magnitude):
-            mask = operator(_keys(x, magnitude), _keys(other))
+            mask = operator(keys_of(x, magnitude), keys_of(other))
             return _all([mask, ~self.isnan(x), ~self.isnan(other)]) if x.dtype.is_float else mask
         a, b = self._exact(x), self._exact(other)
         if magnitude:
@@ -141,7 +143,7 @@ class TorchKernels(TorchPairs):
             return torch.zeros(x.data.shape, dtype=torch.bool, device=self._device)
         if not x.dtype.negative_zero:
             return x.data.eq(signed(x.dtype.nan, x.dtype))
-        return _keys(x, True).gt(x.dtype.top)
+        return keys_of(x, True).gt(x.dtype.top)
 
     def invert(self, mask: Mask) -> Mask:
         return torch.logical_not(mask)
@@ -211,13 +213,13 @@ class TorchKernels(TorchPairs):
     def measure(self, x: Block, *, moments: bool = False, precise: bool = True) -> Measure:
         if not x.data.numel():
             return Measure(None, None, 0, 0, 0)
-        keys, nan, zero = _keys(x), self.isnan(x), self._zero(x)
+        keys, nan, zero = keys_of(x), self.isnan(x), self._zero(x)
         ends = torch.iinfo(keys.dtype)
-        infinite = _keys(x, True).eq(x.dtype.top) if x.dtype.infinite else torch.zeros_like(nan)
+        infinite = keys_of(x, True).eq(x.dtype.top) if x.dtype.infinite else torch.zeros_like(nan)
         least, greatest = keys.masked_fill(nan, ends.max).min(), keys.masked_fill(nan, ends.min).max()
         found = [least.long(), greatest.long(), nan.sum(), infinite.sum(), zero.sum()]
         low, high, nans, infinities, zeros = torch.stack(found).tolist()  # the device is waited for once
-        usable, bias = nans < x.data.numel(), _bias(x.dtype)
+        usable, bias = nans < x.data.numel(), bias_of(x.dtype)
         first, last = (x.dtype.number(key + bias) if usable else None for key in (low, high))
         sums, squares = self.moments(x, clean=False, precise=precise) if moments else ([], [])
         return Measure(first, last, nans, infinities, zeros, sums, squares)
@@ -260,28 +262,6 @@ def _swapped(data: Tensor, dtype: DType) -> Tensor:
     return data.reshape(data.numel() // dtype.itemsize, dtype.itemsize).flip(1).reshape(-1)
 
 
-def _bias(dtype: DType, magnitude: bool = False) -> int:
-    """What `_keys` lie under the keys of `dtypes`, so that unsigned ones fit into a signed integer."""
-    unsigned = dtype.kind == "uint" or not dtype.signed or (magnitude and dtype.kind == "int")
-    return 1 << (dtype.bits - 1) if unsigned else 0
-
-
-def _keys(x: Block, magnitude: bool = False) -> Tensor:
-    """The keys of the elements, or of their magnitudes, less `_bias`; those of NaN lie past the bounds, except where
-    NaN is coded as the negative zero."""
-    bits: Tensor = x.data
-    if x.dtype.is_float and x.dtype.signed:
-        size = bits & (x.dtype.sign - 1)
-        if magnitude:
-            return size
-        sign = bits >> (x.dtype.bits - 1)
-        return (size ^ sign) - sign
-    if magnitude and x.dtype.kind == "int":  # abs(-128) is 128 once it is read as unsigned
-        sign = bits >> (x.dtype.bits - 1)
-        bits = (bits ^ sign) - sign
-    return bits ^ -_bias(x.dtype, magnitude) if _bias(x.dtype, magnitude) else bits
-
-
 def _zero_is_nan(dtype: DType) -> bool:
-    """Whether `_keys` gives NaN the key 0."""
+    """Whether `keys_of` gives NaN the key 0."""
     return dtype.is_float and dtype.signed and not dtype.negative_zero

@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 
 from threshcli.dtypes import FLOAT64, DType, Range
-from threshcli.kernels._torch_convert import BITS, exact
+from threshcli.kernels._torch_convert import BITS, bias_of, exact, keys_of
 from threshcli.kernels.base import Block, Mask
-from threshcli.kernels.torch import TorchKernels, _bias, _keys
+from threshcli.kernels.torch import TorchKernels
 from threshcli.tiles import LEAF
 
 CHUNK = 1 << 24
@@ -117,12 +117,12 @@ class Seen:
 
     def keys(self, block: Block) -> Tensor:
         """The keys of a block without NaN, less the bias."""
-        return _keys(block, self.magnitude)
+        return keys_of(block, self.magnitude)
 
     @property
     def bias(self) -> int:
         """What keys are less than they should be, so that they fit into signed integers."""
-        return _bias(self.dtype, self.magnitude)
+        return bias_of(self.dtype, self.magnitude)
 
     def equal(self, key: int) -> list[tuple[int, int, int]]:
         """From where to where there are elements of this key, in stretches of up to LEAF elements, and how many."""

@@ -22,7 +22,7 @@ from threshcli.kernels.torch import TorchKernels
 from threshcli.thresholds.base import Fixed
 from threshcli.training.statistics import Rows, Waiting
 
-_BATCH = 1 << 24  # bytes: operations on fewer are short beside their call, and more do not stay in the cache
+_BATCH = 1 << 25  # bytes: operations on fewer are short beside their call, and more do not stay in the cache
 _WIDTH = 4096  # elements in a row: few enough for exact counts and sums in float32; zeros fill up a part's last one
 
 

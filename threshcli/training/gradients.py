@@ -60,8 +60,8 @@ class GradientThreshold:
 
     Cost: one pass over gradients on the CPU, in tiles, in less time than the same by hand with torch's foreach
     operations (`python -m tests.bench training` measures it). On a device those of one dtype and threshold are worked
-    on together, in a dozen operations of torch for each 16 MiB, and nobody waits for them; smaller ones are copied to
-    a buffer and back, and no more than some 64 MiB are taken. Specs need a look at the gradients before; of those on
+    on together, in a dozen operations of torch for each 32 MiB, and nobody waits for them; smaller ones are copied to
+    a buffer and back, and no more than some 128 MiB are taken. Specs need a look at the gradients before; of those on
     a device of CUDA ranks, percentiles and medians are worked out there, and all else from a copy on the CPU. A
     gradient whose elements do not lie in a row is copied.
 
