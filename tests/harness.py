@@ -91,6 +91,14 @@ def refused(ran: Ran, status: int, *said: str, hint: bool = True) -> None:
     assert "Traceback" not in ran.err
 
 
+LISTENING = (
+    sys.executable,
+    "-c",
+    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])",
+)
+"""Runs a command with SIGINT as a terminal's child has it; a test run in the background may have it ignored."""
+
+
 def wait_for_work(process: subprocess.Popen[Any]) -> None:
     """Until a process has begun an output: that has no name yet, or a temporary one."""
     limit = time.monotonic() + 30

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.harness import Ran, listed, refused, thresh
+from tests.harness import LISTENING, Ran, listed, refused, thresh
 from threshcli.engine.copies import possible
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # torch's threads, which no copy touches
@@ -203,7 +203,7 @@ def test_a_signal_leaves_finished_files_and_no_others(number: signal.Signals, tm
     for name in range(3000):
         np.save(folder / f"{name:04}.npy", np.ones(30_000, "f4"))
     words = ["binary", "--recursive", str(folder), "-t", "0.5", "-O", str(tmp_path / "out"), "-q", "-j", "2"]
-    process = subprocess.Popen([sys.executable, "-m", "threshcli", *words], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([*LISTENING, sys.executable, "-m", "threshcli", *words], stderr=subprocess.DEVNULL)
     until = time.monotonic() + 60
     while time.monotonic() < until and not ((tmp_path / "out").exists() and len(listed(tmp_path / "out")) > 20):
         time.sleep(0.005)

@@ -16,12 +16,10 @@ import torch
 from numpy.lib import format as npy_format
 from safetensors.numpy import save_file
 
-from tests.harness import wait_for_work
+from tests.harness import LISTENING, wait_for_work
 
 THRESH = (sys.executable, "-m", "threshcli")
 HEAVY = {"torch", "numpy", "rich", "safetensors"}
-_LISTENING = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
-"""Runs a command with SIGINT as a terminal's child has it; a test run in the background may have it ignored."""
 
 
 @pytest.fixture
@@ -127,7 +125,7 @@ def working(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[subproce
         file.truncate(file.tell() + (8 << 29))
     work = ["binary", "big.npy", "-t", "0.5", "-o", "out.npy", "--out-dtype", "bool", "-j", str(request.param)]
     process = subprocess.Popen(
-        [sys.executable, "-c", _LISTENING, *THRESH, *work],
+        [*LISTENING, *THRESH, *work],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

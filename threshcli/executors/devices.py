@@ -11,7 +11,7 @@ def kernels_for(device: str) -> tuple[str, Callable[[], Kernels]]:
     """The device that is meant, and how to make a worker's kernels for it; torch is only loaded for an accelerator.
 
     `auto` is the CPU: there a rule takes as long as a copy of the file, which no way over a bus shortens. (For 2 GiB a
-    GPU of 2024 took 5 s, of which torch and the device need 4 to start, and 16 cores took 1.5.)
+    GPU of 2024 took 4.5 s, of which torch and the device need 4 to start, and 16 cores took 1.)
     """
     if device in ("auto", "cpu"):
         from threshcli.kernels.numpy import NumpyKernels
