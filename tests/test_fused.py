@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -12,10 +13,16 @@ from hypothesis import strategies as st
 import threshcli as t
 from tests.agreement import FLOATS, LEVELS, NUMBERS, RULES, SHRINKING, SPECS, WHOLE, attempted, same, tensor_of, tensors
 from tests.programs import COMPILER, compiled
+from tests.strategies import REAL
+from threshcli.dtypes import BFLOAT16, BOOL, FLOAT16, FLOAT32, FLOAT64, DType, Range
 from threshcli.engine.cuts import scalar_of
 from threshcli.functional import tensors as home
+from threshcli.functional.held import hold
 from threshcli.functional.running import prepare
 from threshcli.kernels import torch_fused as fused
+from threshcli.kernels._torch_convert import BITS, signed
+from threshcli.kernels.base import Block, Kernels, MapCompare, Mask
+from threshcli.kernels.numpy import NumpyKernels
 from threshcli.rules.gradient import Gradient
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler")
@@ -112,6 +119,63 @@ def test_all_codes(kind: str, name: str) -> None:
         agree(rule[1], x, list(values), **rule[3])
 
 
+def _elements(dtype: DType) -> torch.Tensor:
+    """All codes of a dtype, or many of them, and those at its ends."""
+    if dtype is BOOL:
+        return torch.tensor([False, True])
+    if dtype.itemsize <= 2:
+        codes = torch.arange(1 << dtype.bits)
+    else:
+        codes = torch.randint(-(1 << 62), 1 << 62, (1 << 14,), generator=torch.Generator().manual_seed(0)) * 2
+        ends = [0, 1, -1, signed(dtype.nan, dtype), signed(dtype.code(dtype.keys.low), dtype)]
+        codes = torch.cat([codes, torch.tensor(ends), signed(dtype.code(dtype.keys.high), dtype) - torch.arange(2)])
+    return codes.to(BITS[dtype.itemsize]).view(getattr(torch, dtype.name))
+
+
+def _mask(tensors: list[torch.Tensor], dtypes: list[DType], make: Callable[[Kernels, list[Block]], Mask]) -> None:
+    """A program makes the mask that NumPy's kernels make."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fused, "compiled", compiled)
+        k = fused.FusedKernels()
+        mask = make(k, [k.given(dtype) for dtype in dtypes])
+        found = k.program(k.select(mask, 1, 0, BOOL)).launch(tensors)
+    plain = NumpyKernels()
+    with plain.session():
+        blocks = [plain.load(hold(x, "x").data, dtype) for x, dtype in zip(tensors, dtypes, strict=True)]
+        wanted = list(plain.store(plain.select(make(plain, blocks), 1, 0, BOOL)))
+    assert found.tolist() == wanted
+
+
+@pytest.mark.parametrize("dtype", [dtype for dtype in REAL if dtype is not BOOL], ids=str)
+def test_masks(dtype: DType) -> None:
+    """NaN is in none but that of NaN, whatever its sign; zeros are equal."""
+    x = _elements(dtype)
+    _mask([x], [dtype], lambda k, given: k.isnan(given[0]))
+    other = x.view(BITS[dtype.itemsize]).flip(0).view(x.dtype)
+    for magnitude in (False, True):
+        bounds = dtype.magnitude_keys if magnitude else dtype.keys
+        middle = (bounds.low + bounds.high) // 2
+        for low, high in (bounds, (bounds.low, middle), (middle, bounds.high), (middle, middle), (0, 0), (2, 1)):
+            _mask([x], [dtype], lambda k, given: k.within(given[0], Range(low, high), magnitude=magnitude))  # noqa: B023
+    for compare in get_args(MapCompare):
+        _mask([x, other], [dtype, dtype], lambda k, given: k.against(given[0], compare, given[1]))  # noqa: B023
+    if dtype.is_float:
+        _mask([x, other], [dtype] * 2, lambda k, given: k.against(given[0], "ge", given[1], magnitude=True))
+
+
+@pytest.mark.parametrize("dtype", [FLOAT64, FLOAT32, FLOAT16, BFLOAT16], ids=str)
+@pytest.mark.parametrize("other", [FLOAT64, FLOAT32, FLOAT16, BFLOAT16], ids=str)
+def test_masks_of_two_formats(dtype: DType, other: DType) -> None:
+    x, map = _elements(dtype), _elements(other)
+    count = min(len(x), len(map))
+    for magnitude in (False, True):
+        _mask(
+            [x[:count], map[-count:]],
+            [dtype, other],
+            lambda k, given: k.against(given[0], "gt", given[1], magnitude=magnitude),  # noqa: B023
+        )
+
+
 @pytest.mark.parametrize("kind", NATIVE)
 @pytest.mark.parametrize("to", NATIVE)
 def test_other_formats(kind: str, to: str) -> None:
@@ -122,7 +186,8 @@ def test_other_formats(kind: str, to: str) -> None:
         {2: torch.int16, 4: torch.int32, 8: torch.int64}[width]
     )
     ends = torch.randn(1 << 14, generator=seeds, dtype=torch.float64).mul(3e-6).to(getattr(torch, kind))
-    x = torch.cat([codes.view(getattr(torch, kind)), ends])
+    ties = torch.tensor([1 + 2.0**-place + 2.0**-40 for place in (8, 11, 24)], dtype=torch.float64)
+    x = torch.cat([codes.view(getattr(torch, kind)), ends, ties.to(ends.dtype)])  # a little more than half a step
     agree(t.soft_threshold, x, [1e-7], out_dtype=to)
     agree(t.soft_threshold, x, [0], out_dtype=to)
 
