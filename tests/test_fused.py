@@ -142,8 +142,8 @@ def _mask(tensors: list[torch.Tensor], dtypes: list[DType], make: Callable[[Kern
     plain = NumpyKernels()
     with plain.session():
         blocks = [plain.load(hold(x, "x").data, dtype) for x, dtype in zip(tensors, dtypes, strict=True)]
-        wanted = list(plain.store(plain.select(make(plain, blocks), 1, 0, BOOL)))
-    assert found.tolist() == wanted
+        wanted = torch.tensor(list(plain.store(plain.select(make(plain, blocks), 1, 0, BOOL))))
+    assert (found != wanted).nonzero().flatten().tolist()[:5] == []
 
 
 @pytest.mark.parametrize("dtype", [dtype for dtype in REAL if dtype is not BOOL], ids=str)
