@@ -220,11 +220,16 @@ def test_a_program_is_written_once() -> None:
 def test_what_is_too_much_for_a_launch_is_not_fused() -> None:
     x = torch.randn(1000, generator=torch.Generator().manual_seed(0))
     cuts = torch.linspace(-2, 2, 40).tolist()
-    assert agree(t.levels, x, [cuts], out_dtype="float32") == 0
+    assert agree(t.levels, x, [cuts], values=list(range(41))) == 0
     assert agree(t.levels, x, [cuts[:5]], values=[0, 1, 2, 3, 4, 5]) == 1
     maps = [torch.full_like(x, number) for number in range(9)]
     assert agree(t.levels, x, [maps], values=list(range(10))) == 0
     assert agree(t.levels, x, [maps[:5]], values=list(range(6))) == 1
+
+
+def test_nan_is_an_error_where_that_is_asked_for() -> None:
+    for values in ([1, torch.nan, 3], [1, 2, 3]):
+        agree(t.gradient_threshold, torch.tensor(values), [2], nan="error")
 
 
 def test_complex_elements_have_other_kernels() -> None:
