@@ -189,3 +189,10 @@ def test_nan_of_other_formats_where_gradients_are_recorded(kind: str, to: str) -
     width = {2: torch.int16, 4: torch.int32, 8: torch.int64}[getattr(torch, kind).itemsize]
     x = torch.randint(-(1 << 62), 1 << 62, (1 << 15,), generator=generator).to(width).view(getattr(torch, kind))
     same(t.soft_threshold(watched(x), 1, out_dtype=to).detach(), t.soft_threshold(x, 1, out_dtype=to))
+
+
+def test_options_that_are_equal_but_not_the_same_make_rules_of_their_own() -> None:
+    """Rules are kept for the next call, and 0.0 is no -0.0."""
+    x = torch.tensor([1.0, 5.0])
+    for fill in (0.0, -0.0, 0, False):
+        assert str(float(t.hard_threshold(x, 3, fill=fill)[0])) == ("-0.0" if str(fill).startswith("-") else "0.0")
