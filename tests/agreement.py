@@ -75,6 +75,29 @@ def tensor_of(kind: torch.dtype, shape: tuple[int, ...], seed: int) -> torch.Ten
     return values.to(kind)
 
 
+ANY = st.sampled_from(FLOATS + WHOLE).flatmap(tensors)
+"""Tensors of any dtype that has an order."""
+
+
+def numbers_for(rule: Rule) -> st.SearchStrategy[list[Any]]:
+    """A number for each threshold of a rule, in ascending order."""
+    return st.lists(st.sampled_from(NUMBERS), min_size=len(rule[2]), max_size=len(rule[2])).map(sorted)
+
+
+def maps_for(rule: Rule, x: torch.Tensor) -> st.SearchStrategy[list[Any]]:
+    """A map of any dtype for each threshold of a rule, perhaps with NaN; of magnitudes where these are compared."""
+    kinds, seeds = st.sampled_from(FLOATS + WHOLE), st.integers(0, 1 << 40)
+    maps = st.builds(lambda kind, seed: tensor_of(getattr(torch, kind), tuple(x.shape), seed), kinds, seeds)
+    if rule[0] in ("gradient", "hard", *SHRINKING):
+        maps = maps.map(magnitude)
+    return st.lists(maps, min_size=len(rule[2]), max_size=len(rule[2]))
+
+
+def magnitude(item: torch.Tensor) -> torch.Tensor:
+    """abs(item), of dtypes too that torch has none of."""
+    return (item.double() if item.is_floating_point() else item.long()).abs().to(item.dtype)
+
+
 def same(a: torch.Tensor, b: torch.Tensor) -> None:
     assert (a.dtype, a.shape) == (b.dtype, b.shape)
     assert bytes(hold(a, "a").data) == bytes(hold(b, "b").data)

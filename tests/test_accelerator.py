@@ -13,7 +13,19 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 import threshcli as t
-from tests.agreement import FLOATS, LEVELS, NUMBERS, RULES, SHRINKING, SPECS, WHOLE, attempted, same, tensors
+from tests.agreement import (
+    ANY,
+    FLOATS,
+    LEVELS,
+    RULES,
+    SPECS,
+    WHOLE,
+    attempted,
+    maps_for,
+    numbers_for,
+    same,
+    tensors,
+)
 from tests.harness import thresh
 from tests.training import DTYPES, Bag, gradients, step
 from tests.training import same as all_same
@@ -54,9 +66,8 @@ def agree(function: Any, x: torch.Tensor, given: list[Any], **options: Any) -> N
 @given(data=st.data())
 def test_numbers(name: str, data: st.DataObject) -> None:
     rule = RULES[name]
-    x = data.draw(st.sampled_from(FLOATS + WHOLE).flatmap(tensors))
-    values = sorted(data.draw(st.lists(st.sampled_from(NUMBERS), min_size=len(rule[2]), max_size=len(rule[2]))))
-    agree(rule[1], x, list(values), **rule[3])
+    x = data.draw(ANY)
+    agree(rule[1], x, data.draw(numbers_for(rule)), **rule[3])
 
 
 @every_rule
@@ -64,15 +75,8 @@ def test_numbers(name: str, data: st.DataObject) -> None:
 @given(data=st.data())
 def test_maps_of_any_dtype(name: str, data: st.DataObject) -> None:
     rule = RULES[name]
-    x = data.draw(st.sampled_from(FLOATS + WHOLE).flatmap(tensors))
-    maps = []
-    for _ in rule[2]:
-        kind = data.draw(st.sampled_from(FLOATS + WHOLE))
-        item = data.draw(tensors(kind).filter(lambda item: item.shape == x.shape))
-        if rule[0] in ("gradient", "hard", *SHRINKING):
-            item = (item.double() if item.is_floating_point() else item.long()).abs().to(item.dtype)
-        maps.append(item)
-    agree(rule[1], x, maps, **rule[3])
+    x = data.draw(ANY)
+    agree(rule[1], x, data.draw(maps_for(rule, x)), **rule[3])
 
 
 @pytest.mark.parametrize("name", [name for name, rule in RULES.items() if rule[2] == ("threshold",)])
@@ -80,7 +84,7 @@ def test_maps_of_any_dtype(name: str, data: st.DataObject) -> None:
 @given(data=st.data())
 def test_thresholds_that_are_worked_out(name: str, data: st.DataObject) -> None:
     rule = RULES[name]
-    x = data.draw(st.sampled_from(FLOATS + WHOLE).flatmap(tensors))
+    x = data.draw(ANY)
     agree(rule[1], x, [data.draw(st.sampled_from(SPECS))], **rule[3])
 
 
@@ -88,7 +92,7 @@ def test_thresholds_that_are_worked_out(name: str, data: st.DataObject) -> None:
 @settings(max_examples=20)
 @given(data=st.data())
 def test_levels(name: str, data: st.DataObject) -> None:
-    x = data.draw(st.sampled_from(FLOATS + WHOLE).flatmap(tensors))
+    x = data.draw(ANY)
     agree(t.levels, x, [[0, 2]], **LEVELS[name][0])
 
 

@@ -14,9 +14,9 @@ from safetensors.torch import save_file
 
 import threshcli as t
 from tests.agreement import (
+    ANY,
     FLOATS,
     LEVELS,
-    NUMBERS,
     RANKED,
     RULES,
     SHRINKING,
@@ -25,6 +25,8 @@ from tests.agreement import (
     agree,
     attempted,
     command,
+    magnitude,
+    numbers_for,
     same,
     tensor_of,
     tensors,
@@ -45,8 +47,8 @@ every_rule = pytest.mark.parametrize("name", RULES)
 @given(data=st.data())
 def test_numbers(name: str, folder: Path, data: st.DataObject) -> None:
     rule = RULES[name]
-    x = data.draw(st.sampled_from(FLOATS + WHOLE).flatmap(tensors))
-    values = sorted(data.draw(st.lists(st.sampled_from(NUMBERS), min_size=len(rule[2]), max_size=len(rule[2]))))
+    x = data.draw(ANY)
+    values = data.draw(numbers_for(rule))
     written: list[object] = [word for slot, value in zip(rule[2], values, strict=True) for word in (f"--{slot}", value)]
     agree(folder, rule, x, list(values), written)
 
@@ -56,21 +58,17 @@ def test_numbers(name: str, folder: Path, data: st.DataObject) -> None:
 @given(data=st.data())
 def test_maps_of_any_dtype(name: str, folder: Path, data: st.DataObject) -> None:
     rule = RULES[name]
-    x = data.draw(st.sampled_from(FLOATS + WHOLE).flatmap(tensors))
+    x = data.draw(ANY)
     seeds = st.integers(0, 1 << 40).map(lambda seed: seed * 16)  # without NaN
     kinds = [getattr(torch, data.draw(st.sampled_from(FLOATS + WHOLE))) for _ in rule[2]]
     maps = [tensor_of(kind, tuple(x.shape), data.draw(seeds)) for kind in kinds]
     if rule[0] in ("gradient", "hard", *SHRINKING):
-        maps = [_magnitude(item) for item in maps]
+        maps = [magnitude(item) for item in maps]
     save_file({f"{slot}": item for slot, item in zip(rule[2], maps, strict=True)}, folder / "maps.safetensors")
     written: list[object] = []
     for slot in rule[2]:
         written += [f"--{slot}", f"@{folder / 'maps.safetensors'}::{slot}"]
     agree(folder, rule, x, maps, written)
-
-
-def _magnitude(item: torch.Tensor) -> torch.Tensor:
-    return item.double().abs().to(item.dtype) if item.is_floating_point() else item.long().abs().to(item.dtype)
 
 
 @pytest.mark.parametrize("name", [name for name, rule in RULES.items() if rule[2] == ("threshold",)])
@@ -80,7 +78,7 @@ def test_thresholds_that_are_worked_out(name: str, folder: Path, data: st.DataOb
     rule = RULES[name]
     specs = SPECS if rule[3].get("compare") != "le" else [spec for spec in SPECS if not spec.startswith(RANKED)]
     spec = data.draw(st.sampled_from(specs))
-    x = data.draw(st.sampled_from(FLOATS + WHOLE).flatmap(tensors))
+    x = data.draw(ANY)
     agree(folder, rule, x, [spec], ["-t", spec])
 
 
@@ -105,7 +103,7 @@ def test_thresholds_along_an_axis(name: str, folder: Path, data: st.DataObject) 
 @given(data=st.data())
 def test_levels_of_numbers_and_of_sources(name: str, folder: Path, data: st.DataObject) -> None:
     options, flags = LEVELS[name]
-    x = data.draw(st.sampled_from(FLOATS + WHOLE).flatmap(tensors))
+    x = data.draw(ANY)
     pairs = ["0.1,2.5", "p20,p80", "0,top2", "multiotsu:3"] + ["mean,1e9"] * (x.dtype != torch.bool)
     spec = data.draw(st.sampled_from(pairs))
     given = [spec if spec.startswith("multiotsu") else data.draw(st.sampled_from([spec, spec.split(",")]))]
@@ -115,7 +113,7 @@ def test_levels_of_numbers_and_of_sources(name: str, folder: Path, data: st.Data
 @settings(max_examples=20)
 @given(data=st.data())
 def test_levels_of_maps(folder: Path, data: st.DataObject) -> None:
-    x = data.draw(st.sampled_from(FLOATS + WHOLE).flatmap(tensors))
+    x = data.draw(ANY)
     low = tensor_of(torch.float64, tuple(x.shape), data.draw(st.integers(0, 1 << 40)) * 16)
     save_file({"low": low, "high": low + 1}, folder / "maps.safetensors")
     written = [f"@{folder / 'maps.safetensors'}::{name}" for name in ("low", "high")]

@@ -11,10 +11,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import threshcli as t
-from tests.agreement import FLOATS, LEVELS, NUMBERS, RULES, SHRINKING, SPECS, WHOLE, attempted, same, tensor_of, tensors
+from tests.agreement import (
+    ANY,
+    FLOATS,
+    LEVELS,
+    RULES,
+    SHRINKING,
+    SPECS,
+    attempted,
+    maps_for,
+    numbers_for,
+    same,
+)
 from tests.programs import COMPILER, compiled
 from tests.strategies import REAL
-from threshcli.dtypes import BFLOAT16, BOOL, FLOAT16, FLOAT32, FLOAT64, DType, Range
+from threshcli.dtypes import BFLOAT16, BOOL, DTYPES, FLOAT16, FLOAT32, FLOAT64, DType, Range
 from threshcli.engine.cuts import scalar_of
 from threshcli.functional import tensors as home
 from threshcli.functional.held import hold
@@ -39,7 +50,7 @@ class Launches:
     def __call__(self, function: Any, x: torch.Tensor, *given: Any, **options: Any) -> torch.Tensor:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(home, "serves", lambda tensor: True)
-            patch.setattr(home, "_in_memory", lambda call, input, out: home.select(call, input))
+            patch.setattr(home, "_in_memory", lambda call, input, out: home.select(call, input, watched=False))
             patch.setattr(home, "_program", home._program.__wrapped__)
             patch.setattr(fused, "compiled", self._compiled)
             found: torch.Tensor = function(x, *given, **options)
@@ -66,9 +77,8 @@ def agree(function: Any, x: torch.Tensor, given: list[Any], **options: Any) -> i
 @given(data=st.data())
 def test_numbers(name: str, data: st.DataObject) -> None:
     rule = RULES[name]
-    x = data.draw(st.sampled_from(FLOATS + WHOLE).flatmap(tensors))
-    values = sorted(data.draw(st.lists(st.sampled_from(NUMBERS), min_size=len(rule[2]), max_size=len(rule[2]))))
-    launched = agree(rule[1], x, list(values), **rule[3])
+    x = data.draw(ANY)
+    launched = agree(rule[1], x, data.draw(numbers_for(rule)), **rule[3])
     assert launched == 1 or str(x.dtype).removeprefix("torch.") not in NATIVE or name in SHRINKING
 
 
@@ -77,15 +87,8 @@ def test_numbers(name: str, data: st.DataObject) -> None:
 @given(data=st.data())
 def test_maps_of_any_dtype(name: str, data: st.DataObject) -> None:
     rule = RULES[name]
-    x = data.draw(st.sampled_from(FLOATS + WHOLE).flatmap(tensors))
-    maps = []
-    for _ in rule[2]:
-        kind, seed = data.draw(st.sampled_from(FLOATS + WHOLE)), data.draw(st.integers(0, 1 << 40))
-        item = tensor_of(getattr(torch, kind), tuple(x.shape), seed)
-        if rule[0] in ("gradient", "hard", *SHRINKING):
-            item = (item.double() if item.is_floating_point() else item.long()).abs().to(item.dtype)
-        maps.append(item)
-    agree(rule[1], x, maps, **rule[3])
+    x = data.draw(ANY)
+    agree(rule[1], x, data.draw(maps_for(rule, x)), **rule[3])
 
 
 @pytest.mark.parametrize("name", [name for name, rule in RULES.items() if rule[2] == ("threshold",)])
@@ -93,7 +96,7 @@ def test_maps_of_any_dtype(name: str, data: st.DataObject) -> None:
 @given(data=st.data())
 def test_thresholds_that_are_worked_out(name: str, data: st.DataObject) -> None:
     rule = RULES[name]
-    x = data.draw(st.sampled_from(FLOATS + WHOLE).flatmap(tensors))
+    x = data.draw(ANY)
     agree(rule[1], x, [data.draw(st.sampled_from(SPECS))], **rule[3])
 
 
@@ -101,7 +104,7 @@ def test_thresholds_that_are_worked_out(name: str, data: st.DataObject) -> None:
 @settings(max_examples=20)
 @given(data=st.data())
 def test_levels(name: str, data: st.DataObject) -> None:
-    x = data.draw(st.sampled_from(FLOATS + WHOLE).flatmap(tensors))
+    x = data.draw(ANY)
     agree(t.levels, x, [[0, 2]], **LEVELS[name][0])
 
 
@@ -109,10 +112,8 @@ def test_levels(name: str, data: st.DataObject) -> None:
 @pytest.mark.parametrize("name", ["gradient", "binary le", "clamp", "band", "soft", "firm", "garrote", "hard"])
 def test_all_codes(kind: str, name: str) -> None:
     """Each element that there is, NaN with their payloads among them."""
-    width = 1 if kind.endswith("8") or "float8" in kind else 2
-    codes = (
-        torch.arange(256, dtype=torch.uint8) if width == 1 else torch.arange(65536, dtype=torch.int32).to(torch.int16)
-    )
+    dtype = DTYPES[kind]
+    codes = torch.arange(1 << dtype.bits).to(BITS[dtype.itemsize])
     x = codes.view(getattr(torch, kind))
     rule = RULES[name]
     for values in ([0.5], [0], [3e-6]) if len(rule[2]) == 1 else ([0.25, 2], [0, 1e-3]):
@@ -230,6 +231,15 @@ def test_what_is_too_much_for_a_launch_is_not_fused() -> None:
 def test_nan_is_an_error_where_that_is_asked_for() -> None:
     for values in ([1, torch.nan, 3], [1, 2, 3]):
         agree(t.gradient_threshold, torch.tensor(values), [2], nan="error")
+
+
+def test_gradients_flow_where_they_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs have none: other kernels serve such a tensor."""
+    monkeypatch.setattr(home, "serves", lambda tensor: True)
+    x = torch.tensor([-2.0, 0.25, 1.0], requires_grad=True)
+    t.gradient_threshold(x, 0.5).sum().backward()  # type: ignore[no-untyped-call]
+    assert x.grad is not None
+    assert x.grad.tolist() == [1, 0, 1]
 
 
 def test_complex_elements_have_other_kernels() -> None:

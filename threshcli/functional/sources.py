@@ -48,16 +48,15 @@ def threshold(
     """Work a threshold out as the command line's `-t SPEC` does: "p90", "top1000", "zero90%", "otsu", ...
 
     Args:
-        input: Tensor or array of any shape and dtype (complex: by `magnitude`). Of a device of CUDA, quantiles, cuts by
-            rank and medians are worked out there; for all else, for masks and along an axis, a copy is studied.
+        input: Tensor or array of any shape and dtype (complex: by `magnitude`). On CUDA ranks and medians are worked
+            out there; for all else, for masks and along an axis, a copy is studied.
         spec: How the threshold is written.
         magnitude: Look at abs(input), for rules that compare it (`gradient_threshold`, `hard_threshold`, shrinkage).
         axis: One threshold for each index along this axis.
         ties: For cuts by rank, which of the elements equal to the cut stay: "first", "all" or "none".
         scale: Multiply the threshold by this,
         offset: then add this,
-        at_least: then raise it to this,
-        at_most: then lower it to this.
+        at_least, at_most: then raise it, and lower it, to these.
         ignore_zero: Look at elements that are not zero.
         mask: Look at elements where this (of the input's shape) is not zero.
         bins: Bins of histograms of floats and wide integers, for "otsu" and its like.

@@ -41,21 +41,22 @@ def run_tensor(
 ) -> Tensor:
     """What a rule makes of a tensor: a new one, on the same device, or `out`."""
     call = prepare(rule, input, given, broadcast=broadcast, out_dtype=out_dtype, axes=axes)
+    watched = _is_watched(input, call)
     if out is not None:
-        _check_out(call, input, out)
-    if input.device.type == "cpu" and not _is_watched(input, call):
+        _check_out(call, input, out, watched)
+    if input.device.type == "cpu" and not watched:
         return _in_memory(call, input, out)
-    made = select(call, input)
+    made = select(call, input, watched=watched)
     return made if out is None else out.copy_(made)
 
 
-def _check_out(call: Call, input: Tensor, out: Any) -> None:
+def _check_out(call: Call, input: Tensor, out: Any, watched: bool) -> None:
     kind = getattr(torch, call.out.name)
     if not isinstance(out, Tensor) or (out.dtype, out.shape, out.device) != (kind, input.shape, input.device):
         raise UsageError(
             f"out must be a tensor of {kind} with shape {list(call.shape)} on {input.device}", hint="or leave it out"
         )
-    if _is_watched(input, call) or (torch.is_grad_enabled() and out.requires_grad):
+    if watched or (torch.is_grad_enabled() and out.requires_grad):
         raise UsageError("out has no place where gradients are recorded", hint="leave it out, or use torch.no_grad()")
 
 
@@ -80,9 +81,9 @@ def _in_memory(call: Call, input: Tensor, out: Tensor | None) -> Tensor:
     return out
 
 
-def select(call: Call, input: Tensor) -> Tensor:
+def select(call: Call, input: Tensor, *, watched: bool) -> Tensor:
     """The same on any device; with torch's kernels gradients flow where the dtype has any."""
-    if serves(input) and not _is_watched(input, call):
+    if serves(input) and not watched:
         with suppress(Unfused):
             return _fused(call, input)
     kind = call.dtype.compared
